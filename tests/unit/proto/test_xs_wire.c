@@ -1,3 +1,4 @@
+/* tests/unit/proto/test_xs_wire.c - XenStore messages, and the ways to break one. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
