@@ -184,7 +184,7 @@ int notify_manager(const char *state)
 	if (fd < 0)
 		return -errno;
 	r = sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&sa, len) < 0 ? -errno
-											     : 1;
+											    : 1;
 	close(fd);
 	return r;
 }

@@ -22,10 +22,10 @@ void log_set_level(enum log_level max);
  * a line. */
 int log_at(enum log_level lv, int r, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-#define log_err(r, ...)  log_at(LOG_ERR_, (r), __VA_ARGS__)
+#define log_err(r, ...)	 log_at(LOG_ERR_, (r), __VA_ARGS__)
 #define log_warn(r, ...) log_at(LOG_WARN_, (r), __VA_ARGS__)
-#define log_info(...)    ((void)log_at(LOG_INFO_, 0, __VA_ARGS__))
-#define log_debug(...)   ((void)log_at(LOG_DEBUG_, 0, __VA_ARGS__))
+#define log_info(...)	 ((void)log_at(LOG_INFO_, 0, __VA_ARGS__))
+#define log_debug(...)	 ((void)log_at(LOG_DEBUG_, 0, __VA_ARGS__))
 
 /* A window in which one culprit may log once.  Zeroed is ready. */
 struct log_window {

@@ -125,7 +125,8 @@ static void print_help(const struct opt *table, const char *usage)
 	for (const struct opt *o = table; o->name; o++) {
 		char left[64];
 
-		snprintf(left, sizeof(left), "--%s%s", o->name, o->type == OPT_BOOL ? "" : "=VALUE");
+		snprintf(left, sizeof(left), "--%s%s", o->name,
+			 o->type == OPT_BOOL ? "" : "=VALUE");
 		if (o->letter)
 			printf("  -%c, %-28s %s", o->letter, left, o->help);
 		else

@@ -31,8 +31,8 @@ struct con_req {
 	uint16_t domid;
 	uint32_t console;
 	enum con_mode mode;
-	uint32_t bytes;	 /* scrollback or tail, already within its limit */
-	char name[256];	 /* TAIL only */
+	uint32_t bytes; /* scrollback or tail, already within its limit */
+	char name[256]; /* TAIL only */
 };
 
 /* line: without the newline, NUL-terminated.  -EINVAL if it is not a request. */

@@ -50,8 +50,9 @@ static inline uint32_t cur_le32(struct cur *c)
 {
 	const uint8_t *p = cur_take(c, 4);
 
-	return !p ? 0 : (uint32_t)p[0] | (uint32_t)p[1] << 8 |
-			(uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+	return !p ? 0
+		  : (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
+			       (uint32_t)p[3] << 24;
 }
 
 static inline uint64_t cur_le64(struct cur *c)

@@ -42,7 +42,7 @@ void xs_hdr_encode(uint8_t out[XS_HDR_SIZE], uint32_t type, uint32_t req_id, uin
 const char *xs_op_name(uint32_t type)
 {
 	switch (type) {
-#define X(name, num)                                                                               \
+#define X(name, num) \
 	case XS_##name: return #name;
 		XS_OPS(X)
 #undef X
@@ -51,9 +51,10 @@ const char *xs_op_name(uint32_t type)
 }
 
 /* xsd_errors[] in <xen/io/xs_wire.h>: what libxenstore can turn back. */
-#define XS_ERRNOS(X)                                                                               \
-	X(EINVAL) X(EACCES) X(EEXIST) X(EISDIR) X(ENOENT) X(ENOMEM) X(ENOSPC) X(EIO)              \
-	X(ENOTEMPTY) X(ENOSYS) X(EROFS) X(EBUSY) X(EAGAIN) X(EISCONN) X(E2BIG) X(EPERM)
+#define XS_ERRNOS(X)                                                                              \
+	X(EINVAL)                                                                                 \
+	X(EACCES) X(EEXIST) X(EISDIR) X(ENOENT) X(ENOMEM) X(ENOSPC) X(EIO) X(ENOTEMPTY) X(ENOSYS) \
+		X(EROFS) X(EBUSY) X(EAGAIN) X(EISCONN) X(E2BIG) X(EPERM)
 
 static const struct {
 	int err;

@@ -7,12 +7,12 @@
 
 struct hvc_create {
 	uint8_t uuid[16];
-	uint64_t mem_pages, max_pages;	 /* 4 KiB pages at boot, and at most */
+	uint64_t mem_pages, max_pages; /* 4 KiB pages at boot, and at most */
 	uint32_t vcpus, max_vcpus;
-	const char *name;		 /* for logs and process titles */
-	const char *engine;		 /* "auto", "soft", "kvm" */
+	const char *name;   /* for logs and process titles */
+	const char *engine; /* "auto", "soft", "kvm" */
 	const char *cmdline;
-	int kernel_fd, ramdisk_fd;	 /* open for reading, borrowed; ramdisk -1: none */
+	int kernel_fd, ramdisk_fd; /* open for reading, borrowed; ramdisk -1: none */
 };
 struct hvc_created {
 	uint16_t domid;
@@ -37,7 +37,7 @@ int hvc_vcpu_times(struct hvc *h, uint16_t domid, uint64_t *ret_ns, size_t n); /
 struct hvc_hostinfo {
 	uint32_t nr_cpus, threads_per_core, cores_per_socket, cpu_khz;
 	uint64_t total_kib, free_kib;
-	uint32_t xen_major, xen_minor;	/* the ABI we show: 4.17 */
+	uint32_t xen_major, xen_minor; /* the ABI we show: 4.17 */
 	char xen_extra[16], xen_caps[128], version[32];
 	char engine[16];	 /* what "auto" means here */
 	char engine_reason[256]; /* why */

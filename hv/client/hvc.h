@@ -23,12 +23,14 @@ struct hvc *hvc_close(struct hvc *h); /* NULL ok; does not unmap what is mapped 
 
 /* ---- domains ---- */
 #define HVC_DOMID_FIRST_RESERVED 0x7ff0u /* <xen/xen.h> */
-#define HVC_NAME_MAX 64
+#define HVC_NAME_MAX		 64
 
 enum hvc_dom_flags {
-	HVC_DOM_RUNNING = 1, HVC_DOM_BLOCKED = 2, HVC_DOM_PAUSED = 4,
-	HVC_DOM_SHUTDOWN = 8,	/* see shutdown_reason */
-	HVC_DOM_DYING = 16	/* its process is gone; memory is kept until destroyed */
+	HVC_DOM_RUNNING = 1,
+	HVC_DOM_BLOCKED = 2,
+	HVC_DOM_PAUSED = 4,
+	HVC_DOM_SHUTDOWN = 8, /* see shutdown_reason */
+	HVC_DOM_DYING = 16    /* its process is gone; memory is kept until destroyed */
 };
 
 struct hvc_dominfo {

@@ -20,19 +20,19 @@
 
 /* Layout of the "special" memfd, in pages; guest frames as Xen places them
  * (special pages end at pfn 0xff000).  xenstored and consoled map only this. */
-#define SPECIAL_PAGES	      16u
-#define SPECIAL_PAGE_STORE    0u
-#define SPECIAL_PAGE_CONSOLE  1u
-#define SPECIAL_GFN_STORE     0xfeffcull
-#define SPECIAL_GFN_CONSOLE   0xfefffull
+#define SPECIAL_PAGES	     16u
+#define SPECIAL_PAGE_STORE   0u
+#define SPECIAL_PAGE_CONSOLE 1u
+#define SPECIAL_GFN_STORE    0xfeffcull
+#define SPECIAL_GFN_CONSOLE  0xfefffull
 /* Layout of the "gnttab" memfd: v1 shared frames, GNTTAB_MAX_FRAMES pages. */
-#define GNTTAB_MAX_FRAMES     64u
+#define GNTTAB_MAX_FRAMES 64u
 /* Ports the toolstack's pages use; allocated unbound for dom0 at build. */
-#define DOMAIN_PORT_STORE     1u
-#define DOMAIN_PORT_CONSOLE   2u
-#define DOMAIN_MAX_VCPUS      32u
-#define DOMAIN_MAX_PORTS      4096u /* 2-level ABI, 64-bit guest */
-#define DOMAIN_CMDLINE_MAX    2048u
+#define DOMAIN_PORT_STORE   1u
+#define DOMAIN_PORT_CONSOLE 2u
+#define DOMAIN_MAX_VCPUS    32u
+#define DOMAIN_MAX_PORTS    4096u /* 2-level ABI, 64-bit guest */
+#define DOMAIN_CMDLINE_MAX  2048u
 
 struct domain_config {
 	uint16_t domid;
@@ -52,13 +52,13 @@ enum domain_state { DOM_BUILDING, DOM_PAUSED, DOM_RUNNING, DOM_SHUTDOWN };
 
 struct domain_stats {
 	enum domain_state state;
-	unsigned shutdown_reason;  /* SHUTDOWN_* of <xen/sched.h>, when state is DOM_SHUTDOWN */
-	char crash_detail[128];	   /* why, in words, when the reason is crash; else "" */
-	uint64_t pages;		   /* populated now */
+	unsigned shutdown_reason; /* SHUTDOWN_* of <xen/sched.h>, when state is DOM_SHUTDOWN */
+	char crash_detail[128];	  /* why, in words, when the reason is crash; else "" */
+	uint64_t pages;		  /* populated now */
 	uint64_t max_pages;
 	unsigned vcpus_online, max_vcpus;
-	bool blocked;		   /* every online vCPU is idle */
-	uint64_t cpu_ns;	   /* host CPU time of all vCPUs */
+	bool blocked;	 /* every online vCPU is idle */
+	uint64_t cpu_ns; /* host CPU time of all vCPUs */
 	uint64_t vcpu_ns[DOMAIN_MAX_VCPUS];
 };
 

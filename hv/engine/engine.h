@@ -26,17 +26,17 @@ struct vm;   /* per domain, engine-private: code generations, CPUID table */
 struct vcpu; /* engine-private */
 
 enum exit_kind {
-	EXIT_IO,	/* (c) port in addr, size 1/2/4, val; string I/O comes one item a time */
-	EXIT_MMIO,	/* (c) gpa in addr, size 1..8, val; no RAM or overlay there */
-	EXIT_HYPERCALL, /* (c) vmcall/vmmcall at CPL 0 or above: args by vcpu_regs(); the caller
-			 *     writes RAX; RIP is already past the instruction */
-	EXIT_RDMSR,	/* (c) index in addr; fill val or set fault for #GP */
-	EXIT_WRMSR,	/* (c) index in addr, val; set fault for #GP */
-	EXIT_HLT,	/* state.halted is set; run again after injecting or to re-check */
-	EXIT_CR8,	/* CR8 written: val is the new TPR >> 4 */
+	EXIT_IO,	  /* (c) port in addr, size 1/2/4, val; string I/O comes one item a time */
+	EXIT_MMIO,	  /* (c) gpa in addr, size 1..8, val; no RAM or overlay there */
+	EXIT_HYPERCALL,	  /* (c) vmcall/vmmcall at CPL 0 or above: args by vcpu_regs(); the caller
+			   *     writes RAX; RIP is already past the instruction */
+	EXIT_RDMSR,	  /* (c) index in addr; fill val or set fault for #GP */
+	EXIT_WRMSR,	  /* (c) index in addr, val; set fault for #GP */
+	EXIT_HLT,	  /* state.halted is set; run again after injecting or to re-check */
+	EXIT_CR8,	  /* CR8 written: val is the new TPR >> 4 */
 	EXIT_INTR_WINDOW, /* asked for by vcpu_window(): an interrupt can be taken now */
-	EXIT_KICKED,	/* vcpu_kick() was called */
-	EXIT_SHUTDOWN,	/* triple fault */
+	EXIT_KICKED,	  /* vcpu_kick() was called */
+	EXIT_SHUTDOWN,	  /* triple fault */
 	EXIT_NR
 };
 

@@ -8,8 +8,25 @@
 
 #include <stdint.h>
 
-enum { R_RAX, R_RCX, R_RDX, R_RBX, R_RSP, R_RBP, R_RSI, R_RDI,
-       R_R8, R_R9, R_R10, R_R11, R_R12, R_R13, R_R14, R_R15, R_NR };
+enum {
+	R_RAX,
+	R_RCX,
+	R_RDX,
+	R_RBX,
+	R_RSP,
+	R_RBP,
+	R_RSI,
+	R_RDI,
+	R_R8,
+	R_R9,
+	R_R10,
+	R_R11,
+	R_R12,
+	R_R13,
+	R_R14,
+	R_R15,
+	R_NR
+};
 enum { S_ES, S_CS, S_SS, S_DS, S_FS, S_GS, S_LDTR, S_TR, S_NR };
 
 /* attr bits as in the descriptor's bytes 5 and 6 (SDM 3A 3.4.5), without the
@@ -21,13 +38,13 @@ struct seg {
 	uint16_t sel;
 	uint16_t attr;
 };
-#define SEG_TYPE(a)  ((a) & 0xf)
-#define SEG_S        0x0010u
+#define SEG_TYPE(a)  ((a)&0xf)
+#define SEG_S	     0x0010u
 #define SEG_DPL(a)   (((a) >> 5) & 3)
-#define SEG_P        0x0080u
-#define SEG_L        0x0200u
-#define SEG_DB       0x0400u
-#define SEG_G        0x0800u
+#define SEG_P	     0x0080u
+#define SEG_L	     0x0200u
+#define SEG_DB	     0x0400u
+#define SEG_G	     0x0800u
 #define SEG_UNUSABLE 0x1000u
 
 struct dtable {

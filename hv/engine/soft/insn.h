@@ -31,7 +31,8 @@ struct insn {
 	uint8_t scale;	      /* shift: 0..3 */
 	uint8_t imm_off, imm_len;
 	int32_t disp;
-	uint64_t imm; /* sign-extended to 64 bits where the CPU does so; enter: imm16 | imm8 << 16 */
+	uint64_t
+		imm; /* sign-extended to 64 bits where the CPU does so; enter: imm16 | imm8 << 16 */
 };
 
 /* Decode at most n bytes.  0 and *ret, -EAGAIN: more bytes needed (page end),
