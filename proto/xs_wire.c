@@ -51,10 +51,11 @@ const char *xs_op_name(uint32_t type)
 }
 
 /* xsd_errors[] in <xen/io/xs_wire.h>: what libxenstore can turn back. */
-#define XS_ERRNOS(X)                                                                              \
-	X(EINVAL)                                                                                 \
-	X(EACCES) X(EEXIST) X(EISDIR) X(ENOENT) X(ENOMEM) X(ENOSPC) X(EIO) X(ENOTEMPTY) X(ENOSYS) \
-		X(EROFS) X(EBUSY) X(EAGAIN) X(EISCONN) X(E2BIG) X(EPERM)
+/* clang-format off */
+#define XS_ERRNOS(X)                                                                               \
+	X(EINVAL) X(EACCES) X(EEXIST) X(EISDIR) X(ENOENT) X(ENOMEM) X(ENOSPC) X(EIO)              \
+	X(ENOTEMPTY) X(ENOSYS) X(EROFS) X(EBUSY) X(EAGAIN) X(EISCONN) X(E2BIG) X(EPERM)
+/* clang-format on */
 
 static const struct {
 	int err;

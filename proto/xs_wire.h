@@ -11,16 +11,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define XS_OPS(X)                                                                                 \
-	X(CONTROL, 0)                                                                             \
-	X(DIRECTORY, 1) X(READ, 2) X(GET_PERMS, 3) X(WATCH, 4) X(UNWATCH, 5)                      \
-		X(TRANSACTION_START, 6) X(TRANSACTION_END, 7) X(INTRODUCE, 8) X(RELEASE, 9) X(    \
-			GET_DOMAIN_PATH, 10) X(WRITE, 11) X(MKDIR, 12) X(RM, 13) X(SET_PERMS, 14) \
-			X(WATCH_EVENT, 15) X(ERROR, 16) X(IS_DOMAIN_INTRODUCED, 17) X(RESUME, 18) \
-				X(SET_TARGET, 19) X(RESTRICT, 20) X(RESET_WATCHES, 21)            \
-					X(DIRECTORY_PART, 22) X(GET_FEATURE, 23)                  \
-						X(SET_FEATURE, 24) X(GET_QUOTA, 25)               \
-							X(SET_QUOTA, 26)
+/* clang-format off */
+#define XS_OPS(X)                                                              \
+	X(CONTROL, 0) X(DIRECTORY, 1) X(READ, 2) X(GET_PERMS, 3) X(WATCH, 4)   \
+	X(UNWATCH, 5) X(TRANSACTION_START, 6) X(TRANSACTION_END, 7)            \
+	X(INTRODUCE, 8) X(RELEASE, 9) X(GET_DOMAIN_PATH, 10) X(WRITE, 11)      \
+	X(MKDIR, 12) X(RM, 13) X(SET_PERMS, 14) X(WATCH_EVENT, 15)             \
+	X(ERROR, 16) X(IS_DOMAIN_INTRODUCED, 17) X(RESUME, 18)                 \
+	X(SET_TARGET, 19) X(RESTRICT, 20) X(RESET_WATCHES, 21)                 \
+	X(DIRECTORY_PART, 22) X(GET_FEATURE, 23) X(SET_FEATURE, 24)            \
+	X(GET_QUOTA, 25) X(SET_QUOTA, 26)
+/* clang-format on */
 
 enum xs_op {
 #define X(name, num) XS_##name = (num),
