@@ -18,21 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Layout of the "special" memfd, in pages; guest frames as Xen places them
- * (special pages end at pfn 0xff000).  xenstored and consoled map only this. */
-#define SPECIAL_PAGES	     16u
-#define SPECIAL_PAGE_STORE   0u
-#define SPECIAL_PAGE_CONSOLE 1u
-#define SPECIAL_GFN_STORE    0xfeffcull
-#define SPECIAL_GFN_CONSOLE  0xfefffull
-/* Layout of the "gnttab" memfd: v1 shared frames, GNTTAB_MAX_FRAMES pages. */
-#define GNTTAB_MAX_FRAMES 64u
-/* Ports the toolstack's pages use; allocated unbound for dom0 at build. */
-#define DOMAIN_PORT_STORE   1u
-#define DOMAIN_PORT_CONSOLE 2u
-#define DOMAIN_MAX_VCPUS    32u
-#define DOMAIN_MAX_PORTS    4096u /* 2-level ABI, 64-bit guest */
-#define DOMAIN_CMDLINE_MAX  2048u
+#include "proto/hv_layout.h" /* SPECIAL_*, GNTTAB_MAX_FRAMES, DOMAIN_* */
 
 struct domain_config {
 	uint16_t domid;

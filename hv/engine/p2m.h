@@ -12,9 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define P2M_PAGE_SIZE 4096u
-#define P2M_HOLE_GFN  0xf0000ull  /* RAM stops here (3.75 GiB) ... */
-#define P2M_HIGH_GFN  0x100000ull /* ... and goes on at 4 GiB */
+#include "proto/hv_layout.h" /* P2M_PAGE_SIZE, P2M_HOLE_GFN, P2M_HIGH_GFN */
 
 struct p2m;
 
