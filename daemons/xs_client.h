@@ -34,12 +34,14 @@ typedef void xs_state_cb(void *arg, bool up);
  * path are borrowed / copied.  Succeeds even if the server isn't there yet. */
 int xs_client_new(struct event_base *base, const char *path, xs_state_cb *state, void *arg,
 		  struct xs_client **ret);
-struct xs_client *xs_client_free(struct xs_client *c); /* pending callbacks get -ECANCELED */
+/* Pending callbacks get -ECANCELED; watches that were not freed yet go too. */
+struct xs_client *xs_client_free(struct xs_client *c);
 bool xs_client_up(const struct xs_client *c);
 
 /* Queue one request: type is enum xs_op, body is copied (parts joined by the
  * caller, NULs included).  cb may be NULL.  0 or a negative errno (then cb is
- * not called). */
+ * not called): -ENOTCONN while the server is away, -EAGAIN for a transaction
+ * of a connection that is gone, -E2BIG, -ENOMEM. */
 int xs_request(struct xs_client *c, uint32_t type, uint32_t tx_id, const void *body, size_t len,
 	       xs_reply_cb *cb, void *arg);
 
@@ -48,7 +50,8 @@ int xs_write(struct xs_client *c, uint32_t tx, const char *path, const char *val
 	     void *arg);
 int xs_rm(struct xs_client *c, uint32_t tx, const char *path, xs_reply_cb *cb, void *arg);
 
-/* The watch lives until freed; owned by the caller. */
+/* The watch lives until freed, before the client; owned by the caller.  May be
+ * made while the server is away. */
 int xs_watch_new(struct xs_client *c, const char *path, xs_watch_cb *cb, void *arg,
 		 struct xs_watch **ret);
 struct xs_watch *xs_watch_free(struct xs_watch *w);
@@ -57,7 +60,9 @@ struct xs_watch *xs_watch_free(struct xs_watch *w);
 struct xs_sync;
 int xs_sync_open(const char *path, struct xs_sync **ret);
 struct xs_sync *xs_sync_close(struct xs_sync *s);
-/* *ret_body is malloc'ed, NUL-terminated one past *ret_len, owned by the
+/* After a broken connection (-ECONNRESET, -ETIMEDOUT: the request may or may not
+ * have been done) the next request connects anew.
+ * *ret_body is malloc'ed, NUL-terminated one past *ret_len, owned by the
  * caller; either may be NULL. */
 int xs_sync_request(struct xs_sync *s, uint32_t type, uint32_t tx_id, const void *body, size_t len,
 		    char **ret_body, size_t *ret_len);
