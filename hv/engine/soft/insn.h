@@ -31,12 +31,13 @@ struct insn {
 	uint8_t scale;	      /* shift: 0..3 */
 	uint8_t imm_off, imm_len;
 	int32_t disp;
-	uint64_t
-		imm; /* sign-extended to 64 bits where the CPU does so; enter: imm16 | imm8 << 16 */
+	/* Sign-extended to 64 bits where the CPU does so.  enter: imm16 | imm8 << 16;
+	 * moffs: the offset; far pointer: offset | selector << (8 * offset size). */
+	uint64_t imm;
 };
 
 /* Decode at most n bytes.  0 and *ret, -EAGAIN: more bytes needed (page end),
- * -EINVAL: not an instruction (#UD), or longer than 15 bytes (#GP). */
+ * -EINVAL: not an instruction (#UD), -E2BIG: longer than 15 bytes (#GP). */
 int insn_decode(const uint8_t *p, unsigned n, enum insn_mode mode, struct insn *ret);
 
 #endif
