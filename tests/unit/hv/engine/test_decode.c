@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include <Zydis/Zydis.h>
@@ -64,7 +65,7 @@ static void check_memory(const struct insn *i, const ZydisDecodedInstruction *z,
 			assert_true((int64_t)i->disp == m->disp.value ||
 				    (i->adsize == 2 && !((i->disp ^ m->disp.value) & 0xffff)));
 		if (m->segment >= ZYDIS_REGISTER_ES && m->segment <= ZYDIS_REGISTER_GS &&
-		    i->adsize != 8)
+		    i->adsize != 8 && m->type == ZYDIS_MEMOP_TYPE_MEM)
 			assert_int_equal(i->seg, ZydisRegisterGetId(m->segment));
 	}
 }
@@ -82,8 +83,13 @@ static void check_immediate(const struct insn *i, const ZydisDecodedInstruction 
 		unsigned s = 64 - z->raw.imm[0].size;
 
 		assert_true(i->imm << s == z->raw.imm[0].value.u << s);
-		if (z->raw.imm[0].is_signed)
-			assert_true((int64_t)i->imm == z->raw.imm[0].value.s);
+		/* mov reg, imm is as wide as its register: nothing to extend. */
+		if (z->raw.imm[0].is_signed && (i->map != MAP_1 || (i->op & 0xf0) != 0xb0)) {
+			if ((int64_t)i->imm != z->raw.imm[0].value.s)
+				fail_msg("%s %x: immediate %lx, not %lx",
+					 ZydisMnemonicGetString(z->mnemonic), z->opcode,
+					 (long)i->imm, (long)z->raw.imm[0].value.s);
+		}
 	}
 }
 
@@ -119,7 +125,8 @@ static void run_mode(enum insn_mode mode, ZydisMachineMode zm, ZydisStackWidth s
 				 ZydisMnemonicGetString(z.mnemonic), z.length, i.len);
 		assert_int_equal(i.op, z.opcode);
 		assert_int_equal(i.bytes[i.op_off], z.opcode);
-		assert_int_equal(i.adsize * 8, z.address_width);
+		if (z.meta.category != ZYDIS_CATEGORY_MPX && z.meta.category != ZYDIS_CATEGORY_SGX)
+			assert_int_equal(i.adsize * 8, z.address_width); /* those ignore 67 */
 		if (z.attributes & ZYDIS_ATTRIB_HAS_MODRM) {
 			assert_int_equal(i.modrm_off, z.raw.modrm.offset);
 			assert_int_equal(i.reg & 7, z.raw.modrm.reg);
