@@ -203,25 +203,24 @@
 	F(STR, engine, HV_ENGINE_MAX)                                                 \
 	F(STR, crash_detail, 128)
 
-#define HV_MSGS(M)                                                                                 \
-	M(ERROR, 1)                                                                                \
-	M(OK, 2)                                                                                   \
-	M(EVENT, 3)                                                                                \
-	M(DOMINFO, 16) M(DOMINFO_REPLY, 17) M(DOMLIST, 18) M(DOMLIST_REPLY, 19) M(SUBSCRIBE, 20)   \
-		M(MAP_PAGE, 21) M(MAP_PAGE_REPLY, 22) M(GUEST_OPEN, 23) M(GUEST_OPEN_REPLY, 24) M( \
-			PORT_BIND, 25) M(PORT_BIND_REPLY, 26) M(PORT_CLOSE, 27) M(CREATE, 32)      \
-			M(CREATE_REPLY, 33) M(PAUSE, 34) M(UNPAUSE, 35) M(DESTROY, 36) M(          \
-				SET_MAX_PAGES, 37) M(NMI, 38) M(DEBUG_VIRQ, 39) M(VCPU_TIMES, 40)  \
-				M(VCPU_TIMES_REPLY, 41) M(HOSTINFO, 42) M(HOSTINFO_REPLY, 43) M(   \
-					DMESG, 44) M(DMESG_REPLY, 45) M(D_SPAWN, 64) M(D_PAUSE,    \
-										       65)         \
-					M(D_UNPAUSE, 66) M(D_STATS, 67) M(D_STATS_REPLY, 68) M(    \
-						D_BIND, 69) M(D_UNBIND, 70) M(D_SET_MAX_PAGES, 71) \
-						M(D_NMI, 72) M(D_DEBUG_VIRQ, 73) M(D_ADOPT, 74) M( \
-							D_ADOPT_REPLY, 75) M(D_PORT, 76)           \
-							M(D_PORT_REPLY, 77) M(D_SHUTDOWN, 78)      \
-								M(D_LOG, 79) M(STATE, 96)          \
-									M(STATE_DOM, 97)
+/* clang-format off */
+#define HV_MSGS(M)                                                                              \
+	M(ERROR, 1)          M(OK, 2)             M(EVENT, 3)                                   \
+	M(DOMINFO, 16)       M(DOMINFO_REPLY, 17) M(DOMLIST, 18)       M(DOMLIST_REPLY, 19)     \
+	M(SUBSCRIBE, 20)     M(MAP_PAGE, 21)      M(MAP_PAGE_REPLY, 22)                         \
+	M(GUEST_OPEN, 23)    M(GUEST_OPEN_REPLY, 24)                                            \
+	M(PORT_BIND, 25)     M(PORT_BIND_REPLY, 26) M(PORT_CLOSE, 27)                           \
+	M(CREATE, 32)        M(CREATE_REPLY, 33)  M(PAUSE, 34)         M(UNPAUSE, 35)           \
+	M(DESTROY, 36)       M(SET_MAX_PAGES, 37) M(NMI, 38)           M(DEBUG_VIRQ, 39)        \
+	M(VCPU_TIMES, 40)    M(VCPU_TIMES_REPLY, 41)                                            \
+	M(HOSTINFO, 42)      M(HOSTINFO_REPLY, 43) M(DMESG, 44)        M(DMESG_REPLY, 45)       \
+	M(D_SPAWN, 64)       M(D_PAUSE, 65)       M(D_UNPAUSE, 66)                              \
+	M(D_STATS, 67)       M(D_STATS_REPLY, 68) M(D_BIND, 69)        M(D_UNBIND, 70)          \
+	M(D_SET_MAX_PAGES, 71) M(D_NMI, 72)       M(D_DEBUG_VIRQ, 73)                           \
+	M(D_ADOPT, 74)       M(D_ADOPT_REPLY, 75) M(D_PORT, 76)        M(D_PORT_REPLY, 77)      \
+	M(D_SHUTDOWN, 78)    M(D_LOG, 79)                                                       \
+	M(STATE, 96)         M(STATE_DOM, 97)
+/* clang-format on */
 
 enum hv_msg_type {
 #define M(name, num) HV_##name = (num),
