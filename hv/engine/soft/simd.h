@@ -20,18 +20,44 @@ struct simd_regs {
 enum simd_mem { SIMD_MEM_NONE = 0, SIMD_MEM_READ = 1, SIMD_MEM_WRITE = 2, SIMD_MEM_RW = 3 };
 enum simd_unit { SIMD_X87, SIMD_MMX, SIMD_SSE };
 
+/* What run may return besides 0: vectors.  #GP(0) only for reserved MXCSR bits. */
+enum { SIMD_GP = 13, SIMD_MF = 16, SIMD_XM = 19 };
+
 struct simd_ins {
-	/* mem: bounce buffer of mem_size bytes (64-aligned), or NULL.  Returns 0,
-	 * or a vector: 16 (#MF) or 19 (#XM), with registers as the CPU leaves
-	 * them (the destination unchanged for #XM). */
+	/* mem: mem_size bytes, 16-aligned where align says so, or NULL.  A bounce
+	 * buffer, or the guest's own memory: everything is copied before it is
+	 * checked.  SIMD_MEM_RW: fill a bounce buffer first, as the instruction
+	 * may leave some or all of it alone; the access is a write for #PF.
+	 * Returns 0 or a vector, with registers as the CPU leaves them (the
+	 * destination unchanged for #XM). */
 	int (*run)(const struct simd_ins *s, struct simd_regs *regs, void *mem);
 	const void *code;  /* the native stub, for run */
 	uint16_t mem_size; /* bytes; 0: no memory operand */
 	uint8_t mem;	   /* enum simd_mem */
 	uint8_t align;	   /* memory alignment the CPU demands (#GP), or 0 */
 	uint8_t unit;	   /* enum simd_unit: which of #NM/#UD/#MF rules apply */
-	uint8_t waits;	   /* x87/MMX: a pending unmasked exception is raised first (#MF) */
+	uint8_t waits;	   /* a pending unmasked x87 exception is raised first, before memory
+			    * is touched: check simd_x87_pending(); run checks it again */
+	uint8_t tiny, dst; /* simd_run.c's */
 };
+
+/* A memory operand with mod 3 is maskmovq's or maskmovdqu's: at seg:rDI, of the
+ * address size.  Units: fxsave and fxrstor are SIMD_X87 (#NM by TS or EM);
+ * instructions naming mm and xmm are SIMD_SSE with waits set; fwait (9B) is
+ * SIMD_X87, though only MP with TS makes it raise #NM. */
+
+/* An unmasked x87 exception waits to be raised. */
+static inline int simd_x87_pending(const uint8_t *fx)
+{
+	return fx[2] & ~fx[0] & 0x3f;
+}
+
+/* Make an image from outside (saved state) one that the host can load. */
+void simd_fx_clean(uint8_t fx[512]);
+
+/* The CPUID bits of (leaf, subleaf) that stand for what is compiled here and
+ * runs on this host: eax..edx, other bits 0. */
+void simd_cpuid_supported(uint32_t leaf, uint32_t subleaf, uint32_t regs[4]);
 
 struct simd_cache; /* code memory for stubs, W^X by dual mapping; one per vCPU */
 int simd_cache_new(struct simd_cache **ret);
