@@ -89,8 +89,8 @@ static void json_open(const struct fmt_ctx *c, struct sink *o, const char *key)
 	k += (size_t)snprintf(buf + k, sizeof(buf) - k, ".%06ldZ\",", c->now.tv_nsec / 1000);
 	put(o, buf, k);
 	if (c->guest) {
-		put(o, buf, (size_t)snprintf(buf, sizeof(buf), "\"domid\":%u,\"guest\":\"",
-					     c->domid));
+		put(o, buf,
+		    (size_t)snprintf(buf, sizeof(buf), "\"domid\":%u,\"guest\":\"", c->domid));
 		json_name(o, c->guest);
 		put(o, buf, (size_t)snprintf(buf, sizeof(buf), "\",\"console\":%u,", c->con));
 	}

@@ -24,9 +24,9 @@
 #include "daemons/sys.h"
 
 #define RETRY_S	   1
-#define TELL_S	   60		   /* one line per file and minute about errors */
-#define STALL_NS   2000000000u	   /* a write that takes longer counts as an error */
-#define GIVE_UP_NS 30000000000u	   /* for the spools of guests that are gone */
+#define TELL_S	   60		/* one line per file and minute about errors */
+#define STALL_NS   2000000000u	/* a write that takes longer counts as an error */
+#define GIVE_UP_NS 30000000000u /* for the spools of guests that are gone */
 
 struct logsrc {
 	TAILQ_ENTRY(logsrc) queue; /* in its file's waiting list while queued */
@@ -154,6 +154,12 @@ struct logdir *logdir_free(struct logdir *d)
 {
 	if (!d)
 		return NULL;
+	while (!TAILQ_EMPTY(&d->files)) { /* its compressor has ended without saying so */
+		struct logfile *f = TAILQ_FIRST(&d->files);
+
+		f->refs = 1;
+		file_put(f);
+	}
 	evtimer_del(&d->reap);
 	if (d->io.dirfd >= 0)
 		close(d->io.dirfd);
@@ -166,8 +172,8 @@ bool logdir_idle(const struct logdir *d)
 	const struct logsrc *src;
 
 	TAILQ_FOREACH(src, &d->srcs, all)
-		if (src->f->cur || (!src->f->err && src_fill(src)))
-			return false;
+	if (src->f->cur || (!src->f->err && src_fill(src)))
+		return false;
 	return true;
 }
 
@@ -185,12 +191,13 @@ static void idle_del(struct logfile *f)
 	f->d->nidle--;
 }
 
-/* Only while nobody writes it. */
+/* Not while a job writes it; at the end of the process such a job is over. */
 static void file_shut(struct logfile *f)
 {
 	if (f->io.fd < 0)
 		return;
-	idle_del(f);
+	if (!f->cur)
+		idle_del(f);
 	close(f->io.fd);
 	f->io.fd = -1;
 }
@@ -342,10 +349,10 @@ static struct logfile *file_get(struct logdir *d, const char *name)
 	struct logfile *f;
 
 	TAILQ_FOREACH_REVERSE(f, &d->files, files, all)
-		if (strcmp(f->name, name) == 0) {
-			f->refs++;
-			return f;
-		}
+	if (strcmp(f->name, name) == 0) {
+		f->refs++;
+		return f;
+	}
 	f = sys_zalloc(sizeof(*f));
 	if (!f)
 		return NULL;
@@ -375,7 +382,8 @@ void logdir_reopen(struct logdir *d)
 {
 	struct logfile *f;
 
-	TAILQ_FOREACH(f, &d->files, all) {
+	TAILQ_FOREACH(f, &d->files, all)
+	{
 		if (f->cur)
 			f->reopen = true;
 		else

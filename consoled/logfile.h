@@ -20,11 +20,11 @@ struct logdir;
 struct logsrc;
 
 struct logdir_conf {
-	const char *path;   /* borrowed for the logdir's life */
-	uint64_t max_size;  /* rotate at this many bytes; 0: never */
-	unsigned keep;	    /* rotated files: name.1 ... name.<keep> */
-	bool compress;	    /* name.2 and older become .zst */
-	unsigned max_open;  /* descriptors for logs */
+	const char *path;  /* borrowed for the logdir's life */
+	uint64_t max_size; /* rotate at this many bytes; 0: never */
+	unsigned keep;	   /* rotated files: name.1 ... name.<keep> */
+	bool compress;	   /* name.2 and older become .zst */
+	unsigned max_open; /* descriptors for logs */
 };
 
 int logdir_new(struct event_base *base, struct pool *pool, const struct logdir_conf *conf,
@@ -48,9 +48,9 @@ void logsrc_close(struct logsrc *src, logsrc_cb *gone, void *arg);
  * after the pool is gone. */
 struct logsrc *logsrc_drop(struct logsrc *src);
 
-void logsrc_kick(struct logsrc *src);		/* the spool got something */
-size_t logsrc_room(const struct logsrc *src);	/* bytes the spool can take */
-int logsrc_error(const struct logsrc *src);	/* 0, or why nothing can be written now */
+void logsrc_kick(struct logsrc *src);	      /* the spool got something */
+size_t logsrc_room(const struct logsrc *src); /* bytes the spool can take */
+int logsrc_error(const struct logsrc *src);   /* 0, or why nothing can be written now */
 /* Later bytes go to this file; what is in the spool still goes to the old one.
  * Returns 0, or -EAGAIN while the spool isn't empty. */
 int logsrc_rename(struct logsrc *src, const char *log);

@@ -23,7 +23,7 @@ struct ptys *ptys_free(struct ptys *ps); /* after its ptys; NULL ok */
 /* -ENOSPC or similar when the system has no more terminals. */
 int pty_new(struct ptys *ps, pty_cb *cb, void *arg, struct pty **ret);
 struct pty *pty_free(struct pty *p);
-int pty_fd(const struct pty *p);	  /* the master, non-blocking; borrowed */
+int pty_fd(const struct pty *p);	   /* the master, non-blocking; borrowed */
 const char *pty_path(const struct pty *p); /* of the slave; borrowed */
 
 #endif

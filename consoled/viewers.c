@@ -37,8 +37,8 @@ static void check_empty(struct viewers *vs)
 	if (!vs->ended)
 		return;
 	TAILQ_FOREACH(v, &vs->list, link)
-		if (v->open)
-			return;
+	if (v->open)
+		return;
 	(void)evtimer_add(&vs->linger, &now);
 }
 
@@ -78,9 +78,9 @@ static void note_missed(struct viewer *v)
 	if (v->pos >= start)
 		return;
 	if (!v->pty) {
-		v->note_len = (uint8_t)snprintf(v->note, sizeof(v->note),
-						"\r\n[%llu bytes skipped]\r\n",
-						(unsigned long long)(start - v->pos));
+		v->note_len =
+			(uint8_t)snprintf(v->note, sizeof(v->note), "\r\n[%llu bytes skipped]\r\n",
+					  (unsigned long long)(start - v->pos));
 		v->note_at = 0;
 	}
 	v->pos = start;
