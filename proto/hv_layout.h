@@ -24,6 +24,10 @@
 #define DOMAIN_PORT_CONSOLE 2u
 #define DOMAIN_MAX_VCPUS    32u
 #define DOMAIN_MAX_PORTS    4096u /* 2-level ABI, 64-bit guest */
+#define DOM0_PORTS_MAX	    1024u /* of one domain, bound to dom0: two descriptors each */
 #define DOMAIN_CMDLINE_MAX  2048u
+
+/* The life of a domain as its process reports it (D_STATS_REPLY). */
+enum hv_dom_state { HV_DOM_BUILDING, HV_DOM_PAUSED, HV_DOM_RUNNING, HV_DOM_SHUTDOWN };
 
 #endif

@@ -182,9 +182,7 @@
 /* ---- hvd's state file ---- */
 #define HV_FIELDS_STATE(F)     \
 	F(U64, boot_time_s, 0) \
-	F(U16, last_domid, 0)  \
-	F(U64, last_cookie, 0) \
-	F(U32, domains, 0) /* STATE_DOMs that follow */
+	F(U16, last_domid, 0)
 #define HV_FIELDS_STATE_DOM(F)                                                        \
 	F(U16, domid, 0)                                                              \
 	F(U32, pid, 0)                                                                \

@@ -1,0 +1,187 @@
+/* tests/unit/hv/broker/fake_domain.c - a machine model without a machine, for
+ * tests of the processes around it.  Linked with the real main, ctl and jail;
+ * the guest's command line says how to behave:
+ *
+ *   fail TEXT   domain_build fails with TEXT
+ *   sleep N     domain_build takes N milliseconds
+ *   abort       crashes while building
+ *   hang        domain_pause never returns
+ *   echo        every kick is answered by a notify (the default)
+ *   syscall     makes a call that the jail forbids when it is unpaused
+ */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "hv/domain/domain.h"
+
+#define PORTS 16
+
+struct domain {
+	struct domain_events ev;
+	char cmdline[DOMAIN_CMDLINE_MAX];
+	enum domain_state state;
+	unsigned max_vcpus;
+	uint64_t pages, max_pages;
+	int notify[PORTS], kick[PORTS], wake[2];
+	pthread_mutex_t lock;
+	pthread_t thread;
+};
+
+/* Stands for a guest: echoes kicks of dom0.  Port 3: shuts down instead. */
+static void *guest(void *arg)
+{
+	struct domain *d = arg;
+
+	while (1) {
+		struct pollfd p[PORTS];
+		uint64_t n;
+
+		pthread_mutex_lock(&d->lock);
+		for (int i = 0; i < PORTS; i++)
+			p[i] = (struct pollfd){ .fd = d->kick[i], .events = POLLIN };
+		pthread_mutex_unlock(&d->lock);
+		if (poll(p, PORTS, 5) <= 0)
+			continue;
+		pthread_mutex_lock(&d->lock);
+		for (int i = 0; i < PORTS; i++) {
+			if (!p[i].revents || d->kick[i] != p[i].fd ||
+			    read(p[i].fd, &n, sizeof(n)) != sizeof(n))
+				continue;
+			if (i == 3) {
+				d->state = DOM_SHUTDOWN;
+				d->ev.shutdown(d->ev.arg, 0);
+			}
+			n = 1;
+			(void)!write(d->notify[i], &n, sizeof(n));
+		}
+		pthread_mutex_unlock(&d->lock);
+	}
+	return NULL;
+}
+
+int domain_new(const struct domain_config *cfg, const struct domain_events *ev, struct domain **ret,
+	       char *err, size_t errlen)
+{
+	struct domain *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return -ENOMEM;
+	d->ev = *ev;
+	d->max_vcpus = cfg->max_vcpus;
+	d->pages = cfg->populated;
+	d->max_pages = cfg->mem_pages;
+	snprintf(d->cmdline, sizeof(d->cmdline), "%s", cfg->cmdline);
+	for (int i = 0; i < PORTS; i++)
+		d->notify[i] = d->kick[i] = -1;
+	pthread_mutex_init(&d->lock, NULL);
+	*ret = d;
+	return 0;
+}
+
+int domain_build(struct domain *d, char *err, size_t errlen)
+{
+	if (strncmp(d->cmdline, "fail ", 5) == 0) {
+		snprintf(err, errlen, "%s", d->cmdline + 5);
+		return -EINVAL;
+	}
+	if (strncmp(d->cmdline, "sleep ", 6) == 0) {
+		long ms = atol(d->cmdline + 6);
+		struct timespec ts = { ms / 1000, ms % 1000 * 1000000 };
+
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, NULL);
+	}
+	if (strcmp(d->cmdline, "abort") == 0)
+		abort();
+	d->ev.log(d->ev.arg, "fake guest \033[31mbuilt");
+	d->state = DOM_PAUSED;
+	return pthread_create(&d->thread, NULL, guest, d) ? -EAGAIN : 0;
+}
+
+void domain_unpause(struct domain *d)
+{
+	if (strcmp(d->cmdline, "syscall") == 0)
+		(void)socket(AF_INET, SOCK_STREAM, 0);
+	if (d->state == DOM_PAUSED)
+		d->state = DOM_RUNNING;
+}
+
+void domain_pause(struct domain *d)
+{
+	while (strcmp(d->cmdline, "hang") == 0)
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){ .tv_sec = 1 }, NULL);
+	if (d->state == DOM_RUNNING)
+		d->state = DOM_PAUSED;
+}
+
+void domain_stats(struct domain *d, struct domain_stats *ret)
+{
+	*ret = (struct domain_stats){ .state = d->state,
+				      .pages = d->pages,
+				      .max_pages = d->max_pages,
+				      .vcpus_online = 1,
+				      .max_vcpus = d->max_vcpus,
+				      .cpu_ns = 42,
+				      .vcpu_ns = { 40, 2 } };
+}
+
+struct domain *domain_free(struct domain *d)
+{
+	free(d);
+	return NULL;
+}
+
+int domain_bind_dom0(struct domain *d, uint32_t port, int notify_fd, int kick_fd)
+{
+	if (port >= PORTS)
+		return -ENOENT;
+	pthread_mutex_lock(&d->lock);
+	if (d->notify[port] >= 0) {
+		close(d->notify[port]);
+		close(d->kick[port]);
+	}
+	d->notify[port] = notify_fd;
+	d->kick[port] = kick_fd;
+	pthread_mutex_unlock(&d->lock);
+	return 0;
+}
+
+int domain_unbind_dom0(struct domain *d, uint32_t port)
+{
+	int r = -ENOENT;
+
+	pthread_mutex_lock(&d->lock);
+	if (port < PORTS && d->notify[port] >= 0) {
+		close(d->notify[port]);
+		close(d->kick[port]);
+		d->notify[port] = d->kick[port] = -1;
+		r = 0;
+	}
+	pthread_mutex_unlock(&d->lock);
+	return r;
+}
+
+int domain_set_max_pages(struct domain *d, uint64_t pages)
+{
+	if (pages < d->pages)
+		return -EINVAL;
+	d->max_pages = pages;
+	return 0;
+}
+
+void domain_debug_virq(struct domain *d)
+{
+	d->ev.log(d->ev.arg, "debug virq");
+}
+
+int domain_nmi(struct domain *d, unsigned vcpu)
+{
+	return vcpu < d->max_vcpus ? 0 : -EINVAL;
+}
