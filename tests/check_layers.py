@@ -27,7 +27,7 @@ MAY = {
     "cli": CORE,
     "supervisor": CORE,
 }
-SKIP = {"tests", "docs", "web"}
+SKIP = {"tests", "docs", "web", "scripts"}
 
 
 def layer(path):

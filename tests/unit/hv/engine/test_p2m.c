@@ -1,3 +1,4 @@
+/* tests/unit/hv/engine/test_p2m.c - guest frames to host bytes, overlays and holes. */
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
