@@ -24,7 +24,8 @@ struct domain_config {
 	uint16_t domid;
 	uint8_t uuid[16];
 	uint64_t mem_pages;  /* size of the RAM memfd: the maximum */
-	uint64_t populated;  /* pages present at boot (memory=); the rest is ballooned out */
+	uint64_t populated;  /* memory=: the guest is shown mem_pages and balloons down to this
+			      * itself; until then its pages are counted as this many */
 	unsigned vcpus;	     /* online at boot */
 	unsigned max_vcpus;  /* 1..DOMAIN_MAX_VCPUS */
 	const char *engine;  /* "soft" */
@@ -73,7 +74,7 @@ struct domain *domain_free(struct domain *d);
 
 /* Connect port to dom0.  The domain signals notify_fd (eventfd) when the guest
  * sends, and raises the port when kick_fd (eventfd) is signalled.  Both are
- * consumed on success.  The port must be unbound for dom0, or already bound to
+ * non-blocking, and consumed on success.  The port must be unbound for dom0, or already bound to
  * dom0 (a restarted daemon: the old descriptors are replaced): else -EINVAL,
  * -ENOENT for no such port. */
 int domain_bind_dom0(struct domain *d, uint32_t port, int notify_fd, int kick_fd);

@@ -7,7 +7,6 @@
 #include "hv/domain/evtchn.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -360,23 +359,11 @@ void evt_kicked(struct domain *d, uint32_t port)
 	pthread_mutex_unlock(&d->evt.lock);
 }
 
-static int set_nonblock(int fd)
-{
-	int fl = fcntl(fd, F_GETFL);
-
-	return fl < 0 || fcntl(fd, F_SETFL, fl | O_NONBLOCK) < 0 ? -errno : 0;
-}
-
 int evt_bind_dom0(struct domain *d, uint32_t port, int notify_fd, int kick_fd)
 {
 	struct port *p;
 	int r;
 
-	r = set_nonblock(notify_fd);
-	if (r >= 0)
-		r = set_nonblock(kick_fd);
-	if (r < 0)
-		return r;
 	pthread_mutex_lock(&d->evt.lock);
 	p = get_port(d, port);
 	r = -ENOENT;
