@@ -108,15 +108,17 @@ class Stack:
                 print(f"# {log.name}: {line!r}")
 
     def processes(self):
-        """Command lines of what runs with this stack's folder in its environment."""
+        """Command lines of this stack's processes: by their environment, and guests by their program."""
         found = []
         for p in pathlib.Path("/proc").glob("[0-9]*"):
             try:
-                if f"DOMZERO_RUN_DIR={self.dir}/".encode() in (p / "environ").read_bytes():
-                    found.append(f"{p.name} {(p / 'cmdline').read_bytes().replace(bytes(1), b' ').decode()}")
+                mine = f"DOMZERO_RUN_DIR={self.dir}/".encode() in (p / "environ").read_bytes()
+                words = (p / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             except OSError:
                 continue
-        return [f for f in found if int(f.split()[0]) != os.getpid()]
+            if (mine or str(BUILD / "hv/domain/dz-domain") in words) and int(p.name) != os.getpid() and words:
+                found.append(f"{p.name} {words}")
+        return found
 
     # ---- tools ----
     def dz(self, *args, ok=True, timeout=300, cwd=None):
@@ -175,14 +177,14 @@ class Stack:
         return int(re.findall(rf"{name} started, pid (\d+)", text)[-1])
 
     def guest_pids(self, domid):
-        """Processes of one domain: dz-domain with its domid among the arguments or in its title."""
+        """Processes of one domain: "dz-domain DOMID NAME" that descend from this stack's supervisor."""
         found = []
         for p in pathlib.Path("/proc").glob("[0-9]*"):
             try:
-                words = (p / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                words = (p / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if re.search(r"dz-domain", words) and re.search(rf"(?<![0-9a-zA-Z]){domid}(?![0-9a-zA-Z])", words) \
+            if len(words) > 1 and words[0].endswith(b"dz-domain") and words[1] == str(domid).encode() \
                     and self.is_mine(int(p.name)):
                 found.append(int(p.name))
         return found
