@@ -193,7 +193,9 @@ static struct op *with_links(struct op *o)
 /* The block stops here without a branch. */
 static void add_fall(struct build *w)
 {
-	*w->op = (struct op){ .fn = op_fall, .off = w->b->len };
+	bool here = (w->b->gpa & 0xfff) + w->b->len < 0x1000;
+
+	*w->op = (struct op){ .fn = op_fall, .off = w->b->len, .dst = here };
 	w->op = with_links(w->op);
 }
 

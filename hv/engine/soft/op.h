@@ -51,8 +51,9 @@ struct links {
 	uint64_t pad[2];
 };
 
-#define REG_OFF(r) ((uint8_t)(offsetof(struct vcpu, st.r) + 8 * (r)))
-#define SEG_OFF(s) ((uint8_t)offsetof(struct vcpu, st.s[s].base))
+#define REG_OFF(n) ((uint8_t)(offsetof(struct vcpu, st.r) + 8 * (n)))
+#define SEG_OFF(n) \
+	((uint8_t)(offsetof(struct vcpu, st.s) + (n) * sizeof(struct seg) + offsetof(struct seg, base)))
 #define OFF_ZERO   ((uint8_t)offsetof(struct vcpu, zero))
 #define OFF_BRIP   ((uint8_t)offsetof(struct vcpu, brip))
 
