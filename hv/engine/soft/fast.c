@@ -177,8 +177,8 @@ static int pick_0f(struct op *o, const struct insn *i, unsigned page_off)
 		return mem || (i->reg & 7) != 4 || i->opsize == 2 ? FAST_NONE : use(o, fast_bt_ri);
 	case 0xc8 ... 0xcf:
 		o->dst = REG_OFF(i->rm);
-		return i->opsize == 2 ? FAST_NONE :
-					use(o, i->opsize == 8 ? fast_bswap8 : fast_bswap4);
+		return i->opsize == 2 ? FAST_NONE
+				      : use(o, i->opsize == 8 ? fast_bswap8 : fast_bswap4);
 	default: return FAST_NONE;
 	}
 }
@@ -239,9 +239,7 @@ static int pick_1(struct op *o, const struct insn *i, unsigned page_off)
 		f = form_imm(o, i, n, &ok);
 		return ok ? use(o, fast_alu(i->reg & 7, f, n)) : FAST_NONE;
 	case 0x84:
-	case 0x85:
-		f = form_of(o, i, n, &ok);
-		return ok ? use(o, fast_alu(8, f, n)) : FAST_NONE;
+	case 0x85: f = form_of(o, i, n, &ok); return ok ? use(o, fast_alu(8, f, n)) : FAST_NONE;
 	case 0x87:
 		o->dst = REG_OFF(i->reg);
 		o->src = REG_OFF(i->rm);

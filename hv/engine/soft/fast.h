@@ -8,19 +8,19 @@
 
 #define SLOT(T, off) (*(T *)((char *)c + (off)))
 /* Write a register of T: 32 bits clear the rest. */
-#define PUT(T, off, v)                                                 \
-	do {                                                           \
-		if (sizeof(T) == 4)                                    \
-			SLOT(uint64_t, off) = (uint32_t)(v);           \
-		else                                                   \
-			SLOT(T, off) = (T)(v);                         \
+#define PUT(T, off, v)                                       \
+	do {                                                 \
+		if (sizeof(T) == 4)                          \
+			SLOT(uint64_t, off) = (uint32_t)(v); \
+		else                                         \
+			SLOT(T, off) = (T)(v);               \
 	} while (0)
 
 /* In tail position: the compiler makes it a jump. */
-#define NEXT                         \
-	do {                         \
-		o[1].fn(c, o + 1);   \
-		return;              \
+#define NEXT                       \
+	do {                       \
+		o[1].fn(c, o + 1); \
+		return;            \
 	} while (0)
 
 static inline uint64_t op_ea(const struct vcpu *c, const struct op *o)
@@ -29,17 +29,18 @@ static inline uint64_t op_ea(const struct vcpu *c, const struct op *o)
 	       (uint64_t)(int64_t)o->disp + SLOT(const uint64_t, o->seg);
 }
 
-/* T *p = the operand in host memory; leaves the handler when there is none. */
-#define OPERAND(T, p, table, acc)                                              \
-	uint64_t va_ = op_ea(c, o);                                            \
-	T *p = tlb_hit(c->table, va_, sizeof(T));                              \
-	if (unlikely(!p)) {                                                    \
-		p = op_miss(c, o, va_, sizeof(T), acc);                        \
-		if (!p) {                                                      \
-			op_redo(c, o);                                         \
-			return;                                                \
-		}                                                              \
+/* T *p = n bytes of host memory at va.  On a miss op_retry() runs the handler
+ * again with the entry filled, or the whole instruction the slow way; a handler
+ * may therefore change nothing before its last operand is there. */
+#define AT(T, p, va, table, acc)                    \
+	T *p = tlb_hit(c->table, va, sizeof(T));    \
+	if (unlikely(!p)) {                         \
+		op_retry(c, o, va, sizeof(T), acc); \
+		return;                             \
 	}
+#define OPERAND(T, p, table, acc)   \
+	uint64_t va_ = op_ea(c, o); \
+	AT(T, p, va_, table, acc)
 #define LOADS(T, p)  OPERAND(T, p, rd, ACC_READ)
 #define STORES(T, p) OPERAND(T, p, wr, ACC_WRITE)
 

@@ -9,65 +9,75 @@
 #define NOTHING	 ""
 #define CARRY	 "btl $8, %%eax\n\t"
 
-#define ALU_HANDLERS(name, con, pre, put, S, T, sfx)                                          \
-	static void name##_rr_##S(struct vcpu *c, const struct op *o)                         \
-	{                                                                                     \
-		uint16_t fl = c->fl;                                                          \
-		T d = SLOT(T, o->dst), s = SLOT(T, o->src);                                   \
-                                                                                              \
-		asm(pre #name sfx " %[s], %[d]" FL_OUT : [f] con(fl), [d] "+q"(d)             \
-		    : [s] "q"(s) : "cc");                                                     \
-		c->fl = fl;                                                                   \
-		if (put)                                                                      \
-			PUT(T, o->dst, d);                                                    \
-		NEXT;                                                                         \
-	}                                                                                     \
-	static void name##_ri_##S(struct vcpu *c, const struct op *o)                         \
-	{                                                                                     \
-		uint16_t fl = c->fl;                                                          \
-		T d = SLOT(T, o->dst), s = (T)o->imm;                                         \
-                                                                                              \
-		asm(pre #name sfx " %[s], %[d]" FL_OUT : [f] con(fl), [d] "+q"(d)             \
-		    : [s] "q"(s) : "cc");                                                     \
-		c->fl = fl;                                                                   \
-		if (put)                                                                      \
-			PUT(T, o->dst, d);                                                    \
-		NEXT;                                                                         \
-	}                                                                                     \
-	static void name##_rm_##S(struct vcpu *c, const struct op *o)                         \
-	{                                                                                     \
-		uint16_t fl = c->fl;                                                          \
-		T d = SLOT(T, o->dst);                                                        \
-		LOADS(T, p)                                                                   \
-                                                                                              \
-		asm volatile(pre #name sfx " %[s], %[d]" FL_OUT : [f] con(fl), [d] "+q"(d)    \
-			     : [s] "m"(*p) : "cc");                                           \
-		c->fl = fl;                                                                   \
-		if (put)                                                                      \
-			PUT(T, o->dst, d);                                                    \
-		NEXT;                                                                         \
-	}                                                                                     \
-	static void name##_mr_##S(struct vcpu *c, const struct op *o)                         \
-	{                                                                                     \
-		uint16_t fl = c->fl;                                                          \
-		T s = SLOT(T, o->src);                                                        \
-		OPERAND(T, p, table_##put, acc_##put)                                         \
-                                                                                              \
-		asm volatile(pre #name sfx " %[s], %[d]" FL_OUT : [f] con(fl), [d] "+m"(*p)   \
-			     : [s] "q"(s) : "cc");                                            \
-		c->fl = fl;                                                                   \
-		NEXT;                                                                         \
-	}                                                                                     \
-	static void name##_mi_##S(struct vcpu *c, const struct op *o)                         \
-	{                                                                                     \
-		uint16_t fl = c->fl;                                                          \
-		T s = (T)o->imm;                                                              \
-		OPERAND(T, p, table_##put, acc_##put)                                         \
-                                                                                              \
-		asm volatile(pre #name sfx " %[s], %[d]" FL_OUT : [f] con(fl), [d] "+m"(*p)   \
-			     : [s] "q"(s) : "cc");                                            \
-		c->fl = fl;                                                                   \
-		NEXT;                                                                         \
+#define ALU_HANDLERS(name, con, pre, put, S, T, sfx)                  \
+	static void name##_rr_##S(struct vcpu *c, const struct op *o) \
+	{                                                             \
+		uint16_t fl = c->fl;                                  \
+		T d = SLOT(T, o->dst), s = SLOT(T, o->src);           \
+                                                                      \
+		asm(pre #name sfx " %[s], %[d]" FL_OUT                \
+		    : [f] con(fl), [d] "+q"(d)                        \
+		    : [s] "q"(s)                                      \
+		    : "cc");                                          \
+		c->fl = fl;                                           \
+		if (put)                                              \
+			PUT(T, o->dst, d);                            \
+		NEXT;                                                 \
+	}                                                             \
+	static void name##_ri_##S(struct vcpu *c, const struct op *o) \
+	{                                                             \
+		uint16_t fl = c->fl;                                  \
+		T d = SLOT(T, o->dst), s = (T)o->imm;                 \
+                                                                      \
+		asm(pre #name sfx " %[s], %[d]" FL_OUT                \
+		    : [f] con(fl), [d] "+q"(d)                        \
+		    : [s] "q"(s)                                      \
+		    : "cc");                                          \
+		c->fl = fl;                                           \
+		if (put)                                              \
+			PUT(T, o->dst, d);                            \
+		NEXT;                                                 \
+	}                                                             \
+	static void name##_rm_##S(struct vcpu *c, const struct op *o) \
+	{                                                             \
+		uint16_t fl = c->fl;                                  \
+		T d = SLOT(T, o->dst);                                \
+		LOADS(T, p)                                           \
+                                                                      \
+		asm volatile(pre #name sfx " %[s], %[d]" FL_OUT       \
+			     : [f] con(fl), [d] "+q"(d)               \
+			     : [s] "m"(*p)                            \
+			     : "cc");                                 \
+		c->fl = fl;                                           \
+		if (put)                                              \
+			PUT(T, o->dst, d);                            \
+		NEXT;                                                 \
+	}                                                             \
+	static void name##_mr_##S(struct vcpu *c, const struct op *o) \
+	{                                                             \
+		uint16_t fl = c->fl;                                  \
+		T s = SLOT(T, o->src);                                \
+		OPERAND(T, p, table_##put, acc_##put)                 \
+                                                                      \
+		asm volatile(pre #name sfx " %[s], %[d]" FL_OUT       \
+			     : [f] con(fl), [d] "+m"(*p)              \
+			     : [s] "q"(s)                             \
+			     : "cc");                                 \
+		c->fl = fl;                                           \
+		NEXT;                                                 \
+	}                                                             \
+	static void name##_mi_##S(struct vcpu *c, const struct op *o) \
+	{                                                             \
+		uint16_t fl = c->fl;                                  \
+		T s = (T)o->imm;                                      \
+		OPERAND(T, p, table_##put, acc_##put)                 \
+                                                                      \
+		asm volatile(pre #name sfx " %[s], %[d]" FL_OUT       \
+			     : [f] con(fl), [d] "+m"(*p)              \
+			     : [s] "q"(s)                             \
+			     : "cc");                                 \
+		c->fl = fl;                                           \
+		NEXT;                                                 \
 	}
 
 /* Compares (put 0) only read their memory operand. */
@@ -76,10 +86,10 @@
 #define table_1 wr
 #define acc_1	ACC_WRITE
 
-#define ALU(name, con, pre, put)                                       \
-	ALU_HANDLERS(name, con, pre, put, 0, uint8_t, "b")             \
-	ALU_HANDLERS(name, con, pre, put, 1, uint16_t, "w")            \
-	ALU_HANDLERS(name, con, pre, put, 2, uint32_t, "l")            \
+#define ALU(name, con, pre, put)                            \
+	ALU_HANDLERS(name, con, pre, put, 0, uint8_t, "b")  \
+	ALU_HANDLERS(name, con, pre, put, 1, uint16_t, "w") \
+	ALU_HANDLERS(name, con, pre, put, 2, uint32_t, "l") \
 	ALU_HANDLERS(name, con, pre, put, 3, uint64_t, "q")
 
 ALU(add, OUT_ONLY, NOTHING, 1)
@@ -92,13 +102,19 @@ ALU(xor, OUT_ONLY, NOTHING, 1)
 ALU(cmp, OUT_ONLY, NOTHING, 0)
 ALU(test, OUT_ONLY, NOTHING, 0)
 
-#define SIZES(n)  { n##_0, n##_1, n##_2, n##_3 }
-#define FORMS(n)  { SIZES(n##_rr), SIZES(n##_ri), SIZES(n##_rm), SIZES(n##_mr), SIZES(n##_mi) }
+#define SIZES(n)                           \
+	{                                  \
+		n##_0, n##_1, n##_2, n##_3 \
+	}
+#define FORMS(n)                                                                          \
+	{                                                                                 \
+		SIZES(n##_rr), SIZES(n##_ri), SIZES(n##_rm), SIZES(n##_mr), SIZES(n##_mi) \
+	}
 
 op_fn *fast_alu(unsigned kind, enum form form, unsigned n)
 {
 	static op_fn *const t[9][FORM_NR][4] = {
-		FORMS(add), FORMS(or), FORMS(adc), FORMS(sbb), FORMS(and),
+		FORMS(add), FORMS(or),	FORMS(adc), FORMS(sbb),	 FORMS(and),
 		FORMS(sub), FORMS(xor), FORMS(cmp), FORMS(test),
 	};
 
@@ -106,32 +122,32 @@ op_fn *fast_alu(unsigned kind, enum form form, unsigned n)
 }
 
 /* inc and dec keep the carry, not all flags. */
-#define UNARY_HANDLERS(name, con, pre, flags, S, T, sfx)                                      \
-	static void name##_r_##S(struct vcpu *c, const struct op *o)                          \
-	{                                                                                     \
-		uint16_t fl = c->fl;                                                          \
-		T d = SLOT(T, o->dst);                                                        \
-                                                                                              \
-		asm(pre #name sfx " %[d]" FL_OUT : [f] con(fl), [d] "+q"(d) : : "cc");        \
-		if (flags)                                                                    \
-			c->fl = fl;                                                           \
-		PUT(T, o->dst, d);                                                            \
-		NEXT;                                                                         \
-	}                                                                                     \
-	static void name##_m_##S(struct vcpu *c, const struct op *o)                          \
-	{                                                                                     \
-		uint16_t fl = c->fl;                                                          \
-		STORES(T, p)                                                                  \
-                                                                                              \
+#define UNARY_HANDLERS(name, con, pre, flags, S, T, sfx)                                         \
+	static void name##_r_##S(struct vcpu *c, const struct op *o)                             \
+	{                                                                                        \
+		uint16_t fl = c->fl;                                                             \
+		T d = SLOT(T, o->dst);                                                           \
+                                                                                                 \
+		asm(pre #name sfx " %[d]" FL_OUT : [f] con(fl), [d] "+q"(d) : : "cc");           \
+		if (flags)                                                                       \
+			c->fl = fl;                                                              \
+		PUT(T, o->dst, d);                                                               \
+		NEXT;                                                                            \
+	}                                                                                        \
+	static void name##_m_##S(struct vcpu *c, const struct op *o)                             \
+	{                                                                                        \
+		uint16_t fl = c->fl;                                                             \
+		STORES(T, p)                                                                     \
+                                                                                                 \
 		asm volatile(pre #name sfx " %[d]" FL_OUT : [f] con(fl), [d] "+m"(*p) : : "cc"); \
-		if (flags)                                                                    \
-			c->fl = fl;                                                           \
-		NEXT;                                                                         \
+		if (flags)                                                                       \
+			c->fl = fl;                                                              \
+		NEXT;                                                                            \
 	}
-#define UNARY(name, con, pre, flags)                                   \
-	UNARY_HANDLERS(name, con, pre, flags, 0, uint8_t, "b")         \
-	UNARY_HANDLERS(name, con, pre, flags, 1, uint16_t, "w")        \
-	UNARY_HANDLERS(name, con, pre, flags, 2, uint32_t, "l")        \
+#define UNARY(name, con, pre, flags)                            \
+	UNARY_HANDLERS(name, con, pre, flags, 0, uint8_t, "b")  \
+	UNARY_HANDLERS(name, con, pre, flags, 1, uint16_t, "w") \
+	UNARY_HANDLERS(name, con, pre, flags, 2, uint32_t, "l") \
 	UNARY_HANDLERS(name, con, pre, flags, 3, uint64_t, "q")
 
 UNARY(not, OUT_ONLY, NOTHING, 0)
@@ -152,33 +168,37 @@ op_fn *fast_unary(unsigned kind, bool mem, unsigned n)
 }
 
 /* A count of zero leaves every flag: they all go in. */
-#define SHIFT_HANDLERS(name, S, T, sfx)                                                       \
-	static void name##_i_##S(struct vcpu *c, const struct op *o)                          \
-	{                                                                                     \
-		uint16_t fl = c->fl;                                                          \
-		T d = SLOT(T, o->dst);                                                        \
-                                                                                              \
-		asm(FL_IN #name sfx " %%cl, %[d]" FL_OUT : "+a"(fl), [d] "+q"(d)              \
-		    : "c"((uint8_t)o->imm) : "cc");                                           \
-		c->fl = fl;                                                                   \
-		PUT(T, o->dst, d);                                                            \
-		NEXT;                                                                         \
-	}                                                                                     \
-	static void name##_c_##S(struct vcpu *c, const struct op *o)                          \
-	{                                                                                     \
-		uint16_t fl = c->fl;                                                          \
-		T d = SLOT(T, o->dst);                                                        \
-                                                                                              \
-		asm(FL_IN #name sfx " %%cl, %[d]" FL_OUT : "+a"(fl), [d] "+q"(d)              \
-		    : "c"((uint8_t)c->st.r[R_RCX]) : "cc");                                   \
-		c->fl = fl;                                                                   \
-		PUT(T, o->dst, d);                                                            \
-		NEXT;                                                                         \
+#define SHIFT_HANDLERS(name, S, T, sfx)                              \
+	static void name##_i_##S(struct vcpu *c, const struct op *o) \
+	{                                                            \
+		uint16_t fl = c->fl;                                 \
+		T d = SLOT(T, o->dst);                               \
+                                                                     \
+		asm(FL_IN #name sfx " %%cl, %[d]" FL_OUT             \
+		    : "+a"(fl), [d] "+q"(d)                          \
+		    : "c"((uint8_t)o->imm)                           \
+		    : "cc");                                         \
+		c->fl = fl;                                          \
+		PUT(T, o->dst, d);                                   \
+		NEXT;                                                \
+	}                                                            \
+	static void name##_c_##S(struct vcpu *c, const struct op *o) \
+	{                                                            \
+		uint16_t fl = c->fl;                                 \
+		T d = SLOT(T, o->dst);                               \
+                                                                     \
+		asm(FL_IN #name sfx " %%cl, %[d]" FL_OUT             \
+		    : "+a"(fl), [d] "+q"(d)                          \
+		    : "c"((uint8_t)c->st.r[R_RCX])                   \
+		    : "cc");                                         \
+		c->fl = fl;                                          \
+		PUT(T, o->dst, d);                                   \
+		NEXT;                                                \
 	}
-#define SHIFT(name)                                   \
-	SHIFT_HANDLERS(name, 0, uint8_t, "b")         \
-	SHIFT_HANDLERS(name, 1, uint16_t, "w")        \
-	SHIFT_HANDLERS(name, 2, uint32_t, "l")        \
+#define SHIFT(name)                            \
+	SHIFT_HANDLERS(name, 0, uint8_t, "b")  \
+	SHIFT_HANDLERS(name, 1, uint16_t, "w") \
+	SHIFT_HANDLERS(name, 2, uint32_t, "l") \
 	SHIFT_HANDLERS(name, 3, uint64_t, "q")
 
 SHIFT(rol)
@@ -202,32 +222,33 @@ op_fn *fast_shift(unsigned kind, bool by_cl, unsigned n)
 }
 
 /* The product's flags: all of them, as the host leaves them. */
-#define WIDE(name, S, T, sfx, operand)                                                        \
-	{                                                                                     \
-		T a = SLOT(T, REG_OFF(R_RAX)), d;                                             \
-		uint64_t t;                                                                   \
-		uint16_t fl;                                                                  \
-		uint8_t v;                                                                    \
-                                                                                              \
-		asm volatile(#name sfx " %[s]\n\tseto %[v]\n\tmovq %%rax, %[t]\n\tlahf\n\t"   \
-			     "movw %%ax, %[l]\n\tmovq %[t], %%rax"                            \
-			     : "+a"(a), "=&d"(d), [v] "=&q"(v), [t] "=&r"(t), [l] "=&r"(fl)   \
-			     : [s] operand : "cc");                                           \
-		c->fl = (uint16_t)((fl & 0xff00) | v);                                        \
-		c->st.r[R_RAX] = a;                                                           \
-		c->st.r[R_RDX] = d;                                                           \
-		NEXT;                                                                         \
+#define WIDE(name, S, T, sfx, operand)                                                      \
+	{                                                                                   \
+		T a = SLOT(T, REG_OFF(R_RAX)), d;                                           \
+		uint64_t t;                                                                 \
+		uint16_t fl;                                                                \
+		uint8_t v;                                                                  \
+                                                                                            \
+		asm volatile(#name sfx " %[s]\n\tseto %[v]\n\tmovq %%rax, %[t]\n\tlahf\n\t" \
+				       "movw %%ax, %[l]\n\tmovq %[t], %%rax"                \
+			     : "+a"(a), "=&d"(d), [v] "=&q"(v), [t] "=&r"(t), [l] "=&r"(fl) \
+			     : [s] operand                                                  \
+			     : "cc");                                                       \
+		c->fl = (uint16_t)((fl & 0xff00) | v);                                      \
+		c->st.r[R_RAX] = a;                                                         \
+		c->st.r[R_RDX] = d;                                                         \
+		NEXT;                                                                       \
 	}
-#define WIDE_HANDLERS(name, S, T, sfx)                                          \
-	static void name##_wr_##S(struct vcpu *c, const struct op *o)           \
-	{                                                                       \
-		T s = SLOT(T, o->src);                                          \
-		WIDE(name, S, T, sfx, "r"(s))                                   \
-	}                                                                       \
-	static void name##_wm_##S(struct vcpu *c, const struct op *o)           \
-	{                                                                       \
-		LOADS(T, p)                                                     \
-		WIDE(name, S, T, sfx, "m"(*p))                                  \
+#define WIDE_HANDLERS(name, S, T, sfx)                                \
+	static void name##_wr_##S(struct vcpu *c, const struct op *o) \
+	{                                                             \
+		T s = SLOT(T, o->src);                                \
+		WIDE(name, S, T, sfx, "r"(s))                         \
+	}                                                             \
+	static void name##_wm_##S(struct vcpu *c, const struct op *o) \
+	{                                                             \
+		LOADS(T, p)                                           \
+		WIDE(name, S, T, sfx, "m"(*p))                        \
 	}
 
 WIDE_HANDLERS(mul, 4, uint32_t, "l")
@@ -245,52 +266,60 @@ op_fn *fast_mul(bool is_signed, bool mem, unsigned n)
 	return t[is_signed][mem][n == 8];
 }
 
-#define IMUL_HANDLERS(S, T, sfx)                                                              \
-	static void imul_rr_##S(struct vcpu *c, const struct op *o)                           \
-	{                                                                                     \
-		T d = SLOT(T, o->dst);                                                        \
-		uint16_t fl;                                                                  \
-                                                                                              \
-		asm("imul" sfx " %[s], %[d]" FL_OUT : "=&a"(fl), [d] "+r"(d)                  \
-		    : [s] "r"(SLOT(T, o->src)) : "cc");                                       \
-		c->fl = fl;                                                                   \
-		PUT(T, o->dst, d);                                                            \
-		NEXT;                                                                         \
-	}                                                                                     \
-	static void imul_rm_##S(struct vcpu *c, const struct op *o)                           \
-	{                                                                                     \
-		T d = SLOT(T, o->dst);                                                        \
-		uint16_t fl;                                                                  \
-		LOADS(T, p)                                                                   \
-                                                                                              \
-		asm volatile("imul" sfx " %[s], %[d]" FL_OUT : "=&a"(fl), [d] "+r"(d)         \
-			     : [s] "m"(*p) : "cc");                                           \
-		c->fl = fl;                                                                   \
-		PUT(T, o->dst, d);                                                            \
-		NEXT;                                                                         \
-	}                                                                                     \
-	static void imul_ri_##S(struct vcpu *c, const struct op *o)                           \
-	{                                                                                     \
-		T d = SLOT(T, o->src);                                                        \
-		uint16_t fl;                                                                  \
-                                                                                              \
-		asm("imul" sfx " %[s], %[d]" FL_OUT : "=&a"(fl), [d] "+r"(d)                  \
-		    : [s] "r"((T)o->imm) : "cc");                                             \
-		c->fl = fl;                                                                   \
-		PUT(T, o->dst, d);                                                            \
-		NEXT;                                                                         \
-	}                                                                                     \
-	static void imul_mi_##S(struct vcpu *c, const struct op *o)                           \
-	{                                                                                     \
-		T d = (T)o->imm;                                                              \
-		uint16_t fl;                                                                  \
-		LOADS(T, p)                                                                   \
-                                                                                              \
-		asm volatile("imul" sfx " %[s], %[d]" FL_OUT : "=&a"(fl), [d] "+r"(d)         \
-			     : [s] "m"(*p) : "cc");                                           \
-		c->fl = fl;                                                                   \
-		PUT(T, o->dst, d);                                                            \
-		NEXT;                                                                         \
+#define IMUL_HANDLERS(S, T, sfx)                                    \
+	static void imul_rr_##S(struct vcpu *c, const struct op *o) \
+	{                                                           \
+		T d = SLOT(T, o->dst);                              \
+		uint16_t fl;                                        \
+                                                                    \
+		asm("imul" sfx " %[s], %[d]" FL_OUT                 \
+		    : "=&a"(fl), [d] "+r"(d)                        \
+		    : [s] "r"(SLOT(T, o->src))                      \
+		    : "cc");                                        \
+		c->fl = fl;                                         \
+		PUT(T, o->dst, d);                                  \
+		NEXT;                                               \
+	}                                                           \
+	static void imul_rm_##S(struct vcpu *c, const struct op *o) \
+	{                                                           \
+		T d = SLOT(T, o->dst);                              \
+		uint16_t fl;                                        \
+		LOADS(T, p)                                         \
+                                                                    \
+		asm volatile("imul" sfx " %[s], %[d]" FL_OUT        \
+			     : "=&a"(fl), [d] "+r"(d)               \
+			     : [s] "m"(*p)                          \
+			     : "cc");                               \
+		c->fl = fl;                                         \
+		PUT(T, o->dst, d);                                  \
+		NEXT;                                               \
+	}                                                           \
+	static void imul_ri_##S(struct vcpu *c, const struct op *o) \
+	{                                                           \
+		T d = SLOT(T, o->src);                              \
+		uint16_t fl;                                        \
+                                                                    \
+		asm("imul" sfx " %[s], %[d]" FL_OUT                 \
+		    : "=&a"(fl), [d] "+r"(d)                        \
+		    : [s] "r"((T)o->imm)                            \
+		    : "cc");                                        \
+		c->fl = fl;                                         \
+		PUT(T, o->dst, d);                                  \
+		NEXT;                                               \
+	}                                                           \
+	static void imul_mi_##S(struct vcpu *c, const struct op *o) \
+	{                                                           \
+		T d = (T)o->imm;                                    \
+		uint16_t fl;                                        \
+		LOADS(T, p)                                         \
+                                                                    \
+		asm volatile("imul" sfx " %[s], %[d]" FL_OUT        \
+			     : "=&a"(fl), [d] "+r"(d)               \
+			     : [s] "m"(*p)                          \
+			     : "cc");                               \
+		c->fl = fl;                                         \
+		PUT(T, o->dst, d);                                  \
+		NEXT;                                               \
 	}
 
 IMUL_HANDLERS(4, uint32_t, "l")

@@ -70,13 +70,13 @@ void fast_jmp(struct vcpu *c, const struct op *o)
 	branch(c, o, c->brip + o->imm, 1);
 }
 
-#define JCC_HANDLER(cc)                                                         \
-	static void jcc_##cc(struct vcpu *c, const struct op *o)                \
-	{                                                                       \
-		if (flag_cond(c->fl, 0x##cc))                                   \
-			branch(c, o, c->brip + o->imm, 1);                      \
-		else                                                            \
-			branch(c, o, c->brip + o->off + o->len, 0);             \
+#define JCC_HANDLER(cc)                                             \
+	static void jcc_##cc(struct vcpu *c, const struct op *o)    \
+	{                                                           \
+		if (flag_cond(c->fl, 0x##cc))                       \
+			branch(c, o, c->brip + o->imm, 1);          \
+		else                                                \
+			branch(c, o, c->brip + o->off + o->len, 0); \
 	}
 
 JCC_HANDLER(0)
@@ -104,45 +104,39 @@ op_fn *fast_jcc(unsigned cc)
 	return t[cc];
 }
 
-/* Push the return address; false: the instruction has been done the slow way. */
-static inline bool push_return(struct vcpu *c, const struct op *o)
-{
-	uint64_t sp = c->st.r[R_RSP] - 8;
-	volatile uint64_t *p = tlb_hit(c->wr, sp, 8);
+/* The stack slot a call returns by; on a miss as everywhere else. */
+#define RETURN_SLOT(p)                     \
+	uint64_t sp_ = c->st.r[R_RSP] - 8; \
+	AT(volatile uint64_t, p, sp_, wr, ACC_WRITE)
+#define PUSH_RETURN(p)                          \
+	do {                                    \
+		*p = c->brip + o->off + o->len; \
+		c->st.r[R_RSP] = sp_;           \
+	} while (0)
 
-	if (unlikely(!p)) {
-		p = op_miss(c, o, sp, 8, ACC_WRITE);
-		if (!p) {
-			op_redo_end(c, o);
-			return false;
-		}
-	}
-	*p = c->brip + o->off + o->len;
-	c->st.r[R_RSP] = sp;
-	return true;
-}
+/* Indirect targets may be no addresses at all: the slow way faults. */
+#define CHECK_TARGET(rip)                        \
+	do {                                     \
+		if (unlikely(!canonical(rip))) { \
+			op_redo(c, o);           \
+			return;                  \
+		}                                \
+	} while (0)
 
 void fast_call(struct vcpu *c, const struct op *o)
 {
-	if (push_return(c, o))
-		branch(c, o, c->brip + o->imm, 1);
+	RETURN_SLOT(p)
+	PUSH_RETURN(p);
+	branch(c, o, c->brip + o->imm, 1);
 }
 
-/* Indirect targets may be no addresses at all: then the slow way faults. */
 void fast_ret(struct vcpu *c, const struct op *o)
 {
 	uint64_t sp = c->st.r[R_RSP], rip;
-	volatile uint64_t *p = tlb_hit(c->rd, sp, 8);
+	AT(volatile uint64_t, p, sp, rd, ACC_READ)
 
-	if (unlikely(!p)) {
-		op_redo_end(c, o);
-		return;
-	}
 	rip = *p;
-	if (unlikely(!canonical(rip))) {
-		op_redo_end(c, o);
-		return;
-	}
+	CHECK_TARGET(rip);
 	c->st.r[R_RSP] = sp + 8 + o->imm;
 	seek(c, rip);
 }
@@ -151,40 +145,36 @@ void fast_jmp_reg(struct vcpu *c, const struct op *o)
 {
 	uint64_t rip = SLOT(uint64_t, o->src);
 
-	if (unlikely(!canonical(rip)))
-		op_redo_end(c, o);
-	else
-		seek(c, rip);
+	CHECK_TARGET(rip);
+	seek(c, rip);
 }
 
 void fast_call_reg(struct vcpu *c, const struct op *o)
 {
 	uint64_t rip = SLOT(uint64_t, o->src);
+	RETURN_SLOT(p)
 
-	if (unlikely(!canonical(rip)))
-		op_redo_end(c, o);
-	else if (push_return(c, o))
-		seek(c, rip);
+	CHECK_TARGET(rip);
+	PUSH_RETURN(p);
+	seek(c, rip);
 }
 
 void fast_jmp_mem(struct vcpu *c, const struct op *o)
 {
-	volatile uint64_t *p = tlb_hit(c->rd, op_ea(c, o), 8);
-	uint64_t rip = p ? *p : ~0ull >> 1;
+	LOADS(volatile uint64_t, t)
+	uint64_t rip = *t;
 
-	if (unlikely(!canonical(rip)))
-		op_redo_end(c, o);
-	else
-		seek(c, rip);
+	CHECK_TARGET(rip);
+	seek(c, rip);
 }
 
 void fast_call_mem(struct vcpu *c, const struct op *o)
 {
-	volatile uint64_t *p = tlb_hit(c->rd, op_ea(c, o), 8);
-	uint64_t rip = p ? *p : ~0ull >> 1;
+	LOADS(volatile uint64_t, t)
+	RETURN_SLOT(p)
+	uint64_t rip = *t;
 
-	if (unlikely(!canonical(rip)))
-		op_redo_end(c, o);
-	else if (push_return(c, o))
-		seek(c, rip);
+	CHECK_TARGET(rip);
+	PUSH_RETURN(p);
+	seek(c, rip);
 }

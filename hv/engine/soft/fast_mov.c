@@ -3,36 +3,39 @@
  */
 #include "hv/engine/soft/fast.h"
 
-#define SIZES(n) { n##_0, n##_1, n##_2, n##_3 }
+#define SIZES(n)                           \
+	{                                  \
+		n##_0, n##_1, n##_2, n##_3 \
+	}
 
-#define MOV_HANDLERS(S, T)                                                      \
-	static void mov_rr_##S(struct vcpu *c, const struct op *o)              \
-	{                                                                       \
-		PUT(T, o->dst, SLOT(T, o->src));                                \
-		NEXT;                                                           \
-	}                                                                       \
-	static void mov_ri_##S(struct vcpu *c, const struct op *o)              \
-	{                                                                       \
-		PUT(T, o->dst, o->imm);                                         \
-		NEXT;                                                           \
-	}                                                                       \
-	static void mov_rm_##S(struct vcpu *c, const struct op *o)              \
-	{                                                                       \
-		LOADS(volatile T, p)                                            \
-		PUT(T, o->dst, *p);                                             \
-		NEXT;                                                           \
-	}                                                                       \
-	static void mov_mr_##S(struct vcpu *c, const struct op *o)              \
-	{                                                                       \
-		STORES(volatile T, p)                                           \
-		*p = SLOT(T, o->src);                                           \
-		NEXT;                                                           \
-	}                                                                       \
-	static void mov_mi_##S(struct vcpu *c, const struct op *o)              \
-	{                                                                       \
-		STORES(volatile T, p)                                           \
-		*p = (T)o->imm;                                                 \
-		NEXT;                                                           \
+#define MOV_HANDLERS(S, T)                                         \
+	static void mov_rr_##S(struct vcpu *c, const struct op *o) \
+	{                                                          \
+		PUT(T, o->dst, SLOT(T, o->src));                   \
+		NEXT;                                              \
+	}                                                          \
+	static void mov_ri_##S(struct vcpu *c, const struct op *o) \
+	{                                                          \
+		PUT(T, o->dst, o->imm);                            \
+		NEXT;                                              \
+	}                                                          \
+	static void mov_rm_##S(struct vcpu *c, const struct op *o) \
+	{                                                          \
+		LOADS(volatile T, p)                               \
+		PUT(T, o->dst, *p);                                \
+		NEXT;                                              \
+	}                                                          \
+	static void mov_mr_##S(struct vcpu *c, const struct op *o) \
+	{                                                          \
+		STORES(volatile T, p)                              \
+		*p = SLOT(T, o->src);                              \
+		NEXT;                                              \
+	}                                                          \
+	static void mov_mi_##S(struct vcpu *c, const struct op *o) \
+	{                                                          \
+		STORES(volatile T, p)                              \
+		*p = (T)o->imm;                                    \
+		NEXT;                                              \
 	}
 
 MOV_HANDLERS(0, uint8_t)
@@ -50,17 +53,17 @@ op_fn *fast_mov(enum form form, unsigned n)
 }
 
 /* F: the type read; T: the type it is widened to in the register. */
-#define MOVX_HANDLERS(name, F, T)                                               \
-	static void name##_r(struct vcpu *c, const struct op *o)                \
-	{                                                                       \
-		SLOT(uint64_t, o->dst) = (T)SLOT(F, o->src);                    \
-		NEXT;                                                           \
-	}                                                                       \
-	static void name##_m(struct vcpu *c, const struct op *o)                \
-	{                                                                       \
-		LOADS(volatile F, p)                                            \
-		SLOT(uint64_t, o->dst) = (T)*p;                                 \
-		NEXT;                                                           \
+#define MOVX_HANDLERS(name, F, T)                                \
+	static void name##_r(struct vcpu *c, const struct op *o) \
+	{                                                        \
+		SLOT(uint64_t, o->dst) = (T)SLOT(F, o->src);     \
+		NEXT;                                            \
+	}                                                        \
+	static void name##_m(struct vcpu *c, const struct op *o) \
+	{                                                        \
+		LOADS(volatile F, p)                             \
+		SLOT(uint64_t, o->dst) = (T)*p;                  \
+		NEXT;                                            \
 	}
 
 MOVX_HANDLERS(movzx_1, uint8_t, uint64_t)
@@ -80,7 +83,9 @@ op_fn *fast_movx(bool sign, bool mem, unsigned from, unsigned to)
 	if (from == 4)
 		return mem ? movsx_4_8_m : movsx_4_8_r;
 	if (to == 4)
-		return from == 1 ? mem ? movsx_1_4_m : movsx_1_4_r : mem ? movsx_2_4_m : movsx_2_4_r;
+		return from == 1 ? mem ? movsx_1_4_m : movsx_1_4_r
+		       : mem	 ? movsx_2_4_m
+				 : movsx_2_4_r;
 	return from == 1 ? mem ? movsx_1_8_m : movsx_1_8_r : mem ? movsx_2_8_m : movsx_2_8_r;
 }
 
@@ -101,44 +106,44 @@ op_fn *fast_lea(unsigned n)
 	return n == 8 ? lea_8 : lea_4;
 }
 
-#define CC_HANDLERS(cc)                                                         \
-	static void setcc_##cc(struct vcpu *c, const struct op *o)              \
-	{                                                                       \
-		SLOT(uint8_t, o->dst) = flag_cond(c->fl, 0x##cc);               \
-		NEXT;                                                           \
-	}                                                                       \
-	static void cmov_r4_##cc(struct vcpu *c, const struct op *o)            \
-	{                                                                       \
-		uint8_t from = flag_cond(c->fl, 0x##cc) ? o->src : o->dst;      \
-                                                                                \
-		SLOT(uint64_t, o->dst) = SLOT(uint32_t, from);                  \
-		NEXT;                                                           \
-	}                                                                       \
-	static void cmov_r8_##cc(struct vcpu *c, const struct op *o)            \
-	{                                                                       \
-		uint8_t from = flag_cond(c->fl, 0x##cc) ? o->src : o->dst;      \
-                                                                                \
-		SLOT(uint64_t, o->dst) = SLOT(uint64_t, from);                  \
-		NEXT;                                                           \
-	}                                                                       \
-	static void cmov_m4_##cc(struct vcpu *c, const struct op *o)            \
-	{                                                                       \
-		LOADS(volatile uint32_t, p)                                     \
-		uint32_t v = *p;                                                \
-                                                                                \
-		if (!flag_cond(c->fl, 0x##cc))                                  \
-			v = SLOT(uint32_t, o->dst);                             \
-		SLOT(uint64_t, o->dst) = v;                                     \
-		NEXT;                                                           \
-	}                                                                       \
-	static void cmov_m8_##cc(struct vcpu *c, const struct op *o)            \
-	{                                                                       \
-		LOADS(volatile uint64_t, p)                                     \
-		uint64_t v = *p;                                                \
-                                                                                \
-		if (flag_cond(c->fl, 0x##cc))                                   \
-			SLOT(uint64_t, o->dst) = v;                             \
-		NEXT;                                                           \
+#define CC_HANDLERS(cc)                                                    \
+	static void setcc_##cc(struct vcpu *c, const struct op *o)         \
+	{                                                                  \
+		SLOT(uint8_t, o->dst) = flag_cond(c->fl, 0x##cc);          \
+		NEXT;                                                      \
+	}                                                                  \
+	static void cmov_r4_##cc(struct vcpu *c, const struct op *o)       \
+	{                                                                  \
+		uint8_t from = flag_cond(c->fl, 0x##cc) ? o->src : o->dst; \
+                                                                           \
+		SLOT(uint64_t, o->dst) = SLOT(uint32_t, from);             \
+		NEXT;                                                      \
+	}                                                                  \
+	static void cmov_r8_##cc(struct vcpu *c, const struct op *o)       \
+	{                                                                  \
+		uint8_t from = flag_cond(c->fl, 0x##cc) ? o->src : o->dst; \
+                                                                           \
+		SLOT(uint64_t, o->dst) = SLOT(uint64_t, from);             \
+		NEXT;                                                      \
+	}                                                                  \
+	static void cmov_m4_##cc(struct vcpu *c, const struct op *o)       \
+	{                                                                  \
+		LOADS(volatile uint32_t, p)                                \
+		uint32_t v = *p;                                           \
+                                                                           \
+		if (!flag_cond(c->fl, 0x##cc))                             \
+			v = SLOT(uint32_t, o->dst);                        \
+		SLOT(uint64_t, o->dst) = v;                                \
+		NEXT;                                                      \
+	}                                                                  \
+	static void cmov_m8_##cc(struct vcpu *c, const struct op *o)       \
+	{                                                                  \
+		LOADS(volatile uint64_t, p)                                \
+		uint64_t v = *p;                                           \
+                                                                           \
+		if (flag_cond(c->fl, 0x##cc))                              \
+			SLOT(uint64_t, o->dst) = v;                        \
+		NEXT;                                                      \
 	}
 
 CC_HANDLERS(0)
@@ -159,8 +164,10 @@ CC_HANDLERS(e)
 CC_HANDLERS(f)
 
 #define ALL_CC(n)                                                                             \
-	{ n##0, n##1, n##2, n##3, n##4, n##5, n##6, n##7, n##8, n##9, n##a, n##b, n##c, n##d, \
-	  n##e, n##f }
+	{                                                                                     \
+		n##0, n##1, n##2, n##3, n##4, n##5, n##6, n##7, n##8, n##9, n##a, n##b, n##c, \
+			n##d, n##e, n##f                                                      \
+	}
 
 op_fn *fast_setcc(unsigned cc)
 {
@@ -178,16 +185,9 @@ op_fn *fast_cmov(unsigned cc, bool mem, unsigned n)
 }
 
 /* The stack slot below RSP: as STORES, at RSP - 8. */
-#define PUSHES(p)                                                              \
-	uint64_t sp_ = c->st.r[R_RSP] - 8;                                     \
-	volatile uint64_t *p = tlb_hit(c->wr, sp_, 8);                         \
-	if (unlikely(!p)) {                                                    \
-		p = op_miss(c, o, sp_, 8, ACC_WRITE);                          \
-		if (!p) {                                                      \
-			op_redo(c, o);                                         \
-			return;                                                \
-		}                                                              \
-	}
+#define PUSHES(p)                          \
+	uint64_t sp_ = c->st.r[R_RSP] - 8; \
+	AT(volatile uint64_t, p, sp_, wr, ACC_WRITE)
 
 void fast_push(struct vcpu *c, const struct op *o)
 {
@@ -218,15 +218,8 @@ void fast_push_mem(struct vcpu *c, const struct op *o)
 void fast_pop(struct vcpu *c, const struct op *o)
 {
 	uint64_t sp = c->st.r[R_RSP];
-	volatile uint64_t *p = tlb_hit(c->rd, sp, 8);
+	AT(volatile uint64_t, p, sp, rd, ACC_READ)
 
-	if (unlikely(!p)) {
-		p = op_miss(c, o, sp, 8, ACC_READ);
-		if (!p) {
-			op_redo(c, o);
-			return;
-		}
-	}
 	c->st.r[R_RSP] = sp + 8;
 	SLOT(uint64_t, o->dst) = *p;
 	NEXT;
@@ -235,12 +228,8 @@ void fast_pop(struct vcpu *c, const struct op *o)
 void fast_leave(struct vcpu *c, const struct op *o)
 {
 	uint64_t bp = c->st.r[R_RBP];
-	volatile uint64_t *p = tlb_hit(c->rd, bp, 8);
+	AT(volatile uint64_t, p, bp, rd, ACC_READ)
 
-	if (unlikely(!p)) {
-		op_redo(c, o);
-		return;
-	}
 	c->st.r[R_RSP] = bp + 8;
 	c->st.r[R_RBP] = *p;
 	NEXT;
