@@ -109,8 +109,8 @@ static int open_ports(struct domain *d)
 		return r;
 	if (store != DOMAIN_PORT_STORE || console != DOMAIN_PORT_CONSOLE)
 		return -EPROTO;
-	param[HVM_PARAM_STORE_PFN] = SPECIAL_GFN_STORE;
-	param[HVM_PARAM_STORE_EVTCHN] = store;
+	param[HVM_PARAM_STORE_PFN] = d->no_store ? 0 : SPECIAL_GFN_STORE;
+	param[HVM_PARAM_STORE_EVTCHN] = d->no_store ? 0 : store;
 	param[HVM_PARAM_CONSOLE_PFN] = SPECIAL_GFN_CONSOLE;
 	param[HVM_PARAM_CONSOLE_EVTCHN] = console;
 	return 0;

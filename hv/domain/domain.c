@@ -156,7 +156,7 @@ int domain_new(const struct domain_config *cfg, const struct domain_events *ev, 
 	memcpy(d->uuid, cfg->uuid, sizeof(d->uuid));
 	d->boot_vcpus = cfg->vcpus;
 	d->max_vcpus = cfg->max_vcpus;
-	d->populated = cfg->populated;
+	d->no_store = cfg->no_store;
 	memcpy(d->cmdline, cfg->cmdline, strlen(cfg->cmdline) + 1);
 	d->kernel_fd = cfg->kernel_fd;
 	d->ramdisk_fd = cfg->ramdisk_fd;

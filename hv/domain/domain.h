@@ -30,6 +30,7 @@ struct domain_config {
 	unsigned max_vcpus;  /* 1..DOMAIN_MAX_VCPUS */
 	const char *engine;  /* "soft" */
 	const char *cmdline; /* borrowed during domain_new; < DOMAIN_CMDLINE_MAX */
+	bool no_store;	     /* tell the kernel there is no XenStore (tests of the engine) */
 	int ram_fd, special_fd, gnttab_fd; /* borrowed for the domain's life */
 	int kernel_fd;			   /* borrowed until domain_build returns */
 	int ramdisk_fd;			   /* likewise, or -1 */

@@ -159,7 +159,7 @@ struct domain {
 	uint16_t domid;
 	uint8_t uuid[16];
 	unsigned boot_vcpus, max_vcpus;
-	uint64_t populated;
+	bool no_store;
 	char cmdline[DOMAIN_CMDLINE_MAX];
 	int kernel_fd, ramdisk_fd; /* borrowed until built */
 	struct domain_events ev;
