@@ -1,3 +1,4 @@
+/* Guest time: the line through the TSC, pure and against the host's clock. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
