@@ -118,7 +118,9 @@ static int set_limits(const struct jail_config *cfg)
 		{ RLIMIT_FSIZE, FILE_MAX },
 		{ RLIMIT_NOFILE, FD_MAX },
 		{ RLIMIT_NPROC, cfg->threads },
+#ifndef __SANITIZE_ADDRESS__ /* its shadow takes 2^44 bytes of address space */
 		{ RLIMIT_AS, cfg->ram_bytes + AS_BASE + cfg->threads * AS_PER_THREAD },
+#endif
 	};
 
 	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {

@@ -66,7 +66,8 @@ static void a_restarted_hvd_finds_its_domains_again(void **state)
 	assert_memory_equal(info.uuid, before.uuid, 16);
 	assert_int_equal(hvc_dominfo(w->h, 2, &info), 0);
 	assert_int_equal(info.flags, HVC_DOM_DYING | HVC_DOM_SHUTDOWN);
-	assert_string_equal(info.crash_detail, "domain process was gone when hvd came back");
+	/* Dead a moment before hvd looked, or a moment after. */
+	assert_non_null(strstr(info.crash_detail, "gone"));
 	assert_int_equal(hvc_dominfo(w->h, 3, &info), 0);
 	assert_int_equal(info.flags, HVC_DOM_SHUTDOWN);
 	assert_int_equal(info.shutdown_reason, 0);
