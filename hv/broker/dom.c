@@ -17,8 +17,9 @@
 #include "daemons/sys.h"
 #include "hv/broker/hvd.h"
 
-#define PAGES_MAX     (1ull << 28) /* 1 TiB */
-#define LOG_LINES_MAX 50	   /* of one domain, per second */
+#define PAGES_MAX   (1ull << 28) /* 1 TiB */
+#define LOG_BURST   1000	 /* lines of one domain at once ... */
+#define LOG_LINE_NS 20000000ull	 /* ... and one more every 20 ms */
 
 struct dom *dom_find(struct hvd *h, uint16_t domid)
 {
@@ -275,19 +276,25 @@ void dom_client_gone(struct hvd *h, uint64_t client)
 
 /* ---- what a domain process tells unasked ---- */
 
+/* A boot's worth of lines at once, a few each second after that. */
 static void log_line(struct dom *d, const char *text)
 {
-	uint64_t now = clock_mono_ns();
+	uint64_t now = clock_mono_ns(), fill = (now - d->log_filled_ns) / LOG_LINE_NS;
 
-	if (now - d->log_window_ns > 1000000000ull) {
-		if (d->log_lines > LOG_LINES_MAX)
-			hvd_log(d->h, d->id.domid, "%u lines were dropped",
-				d->log_lines - LOG_LINES_MAX);
-		d->log_window_ns = now;
-		d->log_lines = 0;
+	if (fill) {
+		d->log_filled_ns = now;
+		d->log_tokens = fill < LOG_BURST - d->log_tokens ? d->log_tokens + (unsigned)fill
+								 : LOG_BURST;
 	}
-	if (d->log_lines++ < LOG_LINES_MAX)
-		hvd_log(d->h, d->id.domid, "%s", text);
+	if (d->log_tokens == 0) {
+		d->log_dropped++;
+		return;
+	}
+	d->log_tokens--;
+	if (d->log_dropped)
+		hvd_log(d->h, d->id.domid, "%u lines were dropped", d->log_dropped);
+	d->log_dropped = 0;
+	hvd_log(d->h, d->id.domid, "%s", text);
 }
 
 static void keep_stats(struct dom *d, int r, const struct hv_msg *m, int *fds, struct token t,

@@ -43,7 +43,9 @@ struct hvd_config {
 struct hvd {
 	struct hvd_config cfg;
 	struct event_base *base;
-	char binary[4096], dom_dir[96], root_dir[96], state_path[96];
+	char binary[4096];
+	/* Below path_run(); own_dir and dom_dir are for root alone. */
+	char own_dir[88], dom_dir[88], root_dir[88], state_path[96], log_path[96], lock_path[96];
 	bool have_group;
 	gid_t group;
 
@@ -132,10 +134,10 @@ struct dom {
 	struct call *calls;
 	unsigned nr_calls;
 	uint32_t seq;
-	uint64_t eof_ns; /* when the process hung up, or 0 */
-	bool mute;	 /* left a D_STATS unanswered */
-	uint64_t log_window_ns;
-	unsigned log_lines;
+	uint64_t eof_ns;	/* when the process hung up, or 0 */
+	bool mute;		/* left a D_STATS unanswered */
+	uint64_t log_filled_ns; /* token bucket of its log lines */
+	unsigned log_tokens, log_dropped;
 
 	struct hv_D_STATS_REPLY stats; /* last known */
 	struct port *ports;

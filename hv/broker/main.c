@@ -62,37 +62,56 @@ static int set_level(const char *name)
 
 /* ---- preparation ---- */
 
+/* The run folder is shared with other daemons' users, so a name in it may be
+ * theirs: a link, or a folder with state that we never wrote. */
 static int make_dir(const char *path, mode_t mode)
 {
+	struct stat st;
+	int fd, r;
+
 	if (mkdir(path, mode) < 0 && errno != EEXIST)
 		return -errno;
-	/* Not another's, and not open to others: our state is in there. */
-	return chmod(path, mode) < 0 || chown(path, 0, 0) < 0 ? -errno : 0;
+	fd = sys_open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	if (fd < 0)
+		return fd;
+	r = fstat(fd, &st) < 0 ? -errno : st.st_uid != 0 ? -EPERM : 0;
+	if (r == 0 && fchmod(fd, mode) < 0)
+		r = -errno;
+	close(fd);
+	return r;
 }
 
 static int make_dirs(struct hvd *h)
 {
 	const char *run = path_run();
-	char lock[96];
+	const struct {
+		char *buf;
+		size_t n;
+		const char *name;
+		mode_t mode; /* 0: not a folder */
+	} names[] = {
+		{ h->own_dir, sizeof(h->own_dir), "hvd", 0700 },
+		{ h->dom_dir, sizeof(h->dom_dir), "dom", 0700 },
+		{ h->root_dir, sizeof(h->root_dir), "empty", 0555 },
+		{ h->state_path, sizeof(h->state_path), "hvd/state", 0 },
+		{ h->log_path, sizeof(h->log_path), "hvd/log", 0 },
+		{ h->lock_path, sizeof(h->lock_path), "hvd/lock", 0 },
+	};
 	int r;
 
-	if (snprintf(h->dom_dir, sizeof(h->dom_dir), "%s/dom", run) >= (int)sizeof(h->dom_dir) ||
-	    snprintf(h->root_dir, sizeof(h->root_dir), "%s/empty", run) >=
-		    (int)sizeof(h->root_dir) ||
-	    snprintf(h->state_path, sizeof(h->state_path), "%s/hvd.state", run) >=
-		    (int)sizeof(h->state_path) ||
-	    snprintf(lock, sizeof(lock), "%s/hvd.lock", run) >= (int)sizeof(lock))
-		return log_err(-ENAMETOOLONG, "%s", run);
 	if (mkdir(run, 0755) < 0 && errno != EEXIST)
 		return log_err(-errno, "%s", run);
-	r = make_dir(h->dom_dir, 0700);
-	if (r == 0)
-		r = make_dir(h->root_dir, 0555);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (snprintf(names[i].buf, names[i].n, "%s/%s", run, names[i].name) >=
+		    (int)names[i].n)
+			return log_err(-ENAMETOOLONG, "%s", run);
+		r = names[i].mode ? make_dir(names[i].buf, names[i].mode) : 0;
+		if (r < 0)
+			return log_err(r, "%s must be a folder of root's", names[i].buf);
+	}
+	r = h->lock_fd = sys_open(h->lock_path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
 	if (r < 0)
-		return log_err(r, "%s", h->dom_dir);
-	r = h->lock_fd = sys_open(lock, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
-	if (r < 0)
-		return log_err(r, "%s", lock);
+		return log_err(r, "%s", h->lock_path);
 	if (flock(h->lock_fd, LOCK_EX | LOCK_NB) < 0)
 		return log_err(-EBUSY, "another hvd runs in %s", run);
 	return 0;
@@ -137,7 +156,6 @@ static void raise_fd_limit(void)
 
 static int prepare(struct hvd *h)
 {
-	char path[128];
 	struct timespec ts;
 	int r;
 
@@ -146,10 +164,9 @@ static int prepare(struct hvd *h)
 		r = find_binary(h);
 	if (r < 0)
 		return r;
-	(void)snprintf(path, sizeof(path), "%s/hvd.log", path_run());
-	r = logring_open(path, &h->log);
+	r = logring_open(h->log_path, &h->log);
 	if (r < 0)
-		return log_err(r, "%s", path);
+		return log_err(r, "%s", h->log_path);
 	h->have_group = privs_lookup_group(h->cfg.group, &h->group) == 0;
 	if (!h->have_group)
 		log_info("there is no group %s: only root may use the socket", h->cfg.group);

@@ -400,10 +400,9 @@ static void noise_on_the_socket_hurts_only_its_sender(void **state)
 	assert_int_equal(hvd_fds(w), fds);
 }
 
-static void a_second_hvd_in_the_same_folder_does_not_start(void **state)
+/* Starts one more hvd in this world; its exit status. */
+static int second_hvd(struct world *w)
 {
-	struct world *w = *state;
-	struct hvc_hostinfo hi;
 	int status;
 	pid_t pid = fork();
 
@@ -414,7 +413,38 @@ static void a_second_hvd_in_the_same_folder_does_not_start(void **state)
 		_exit(127);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void folders_that_are_not_roots_are_not_used(void **state)
+{
+	struct world *w = *state;
+	char dom[128], victim[128];
+	struct stat st;
+
+	kill_hvd(w, SIGTERM);
+	snprintf(dom, sizeof(dom), "%s/dom", w->run);
+	snprintf(victim, sizeof(victim), "%s/victim", w->run);
+	assert_int_equal(rmdir(dom), 0);
+	assert_int_equal(mkdir(victim, 0755), 0);
+	assert_int_equal(symlink(victim, dom), 0);
+	assert_int_equal(second_hvd(w), 1);
+	assert_int_equal(stat(victim, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0755); /* untouched */
+	assert_int_equal(unlink(dom), 0);
+	assert_int_equal(rename(victim, dom), 0);
+	assert_int_equal(chown(dom, 54321, 54321), 0);
+	assert_int_equal(second_hvd(w), 1);
+	assert_int_equal(rmdir(dom), 0);
+	start_hvd(w);
+}
+
+static void a_second_hvd_in_the_same_folder_does_not_start(void **state)
+{
+	struct world *w = *state;
+	struct hvc_hostinfo hi;
+
+	assert_int_equal(second_hvd(w), 1);
 	assert_int_equal(hvc_hostinfo(w->h, &hi), 0);
 }
 
@@ -467,6 +497,7 @@ int main(int argc, char **argv)
 		T(a_late_close_does_not_take_the_port_from_its_successor),
 		T(a_peer_without_rights_is_refused),
 		T(noise_on_the_socket_hurts_only_its_sender),
+		T(folders_that_are_not_roots_are_not_used),
 		T(a_second_hvd_in_the_same_folder_does_not_start),
 		T(the_host_is_described),
 		T(the_list_is_complete_and_ascending),
