@@ -1,0 +1,157 @@
+/* apid/guestcfg.c - what a guest is made of, checked. */
+#include "apid/guestcfg.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "apid/jbuf.h"
+#include "apid/json.h"
+
+static int bad(struct problem *p, const char *member, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+static int bad(struct problem *p, const char *member, const char *fmt, ...)
+{
+	va_list ap;
+
+	*p = (struct problem){ .code = PROB_INVALID_CONFIG };
+	va_start(ap, fmt);
+	vsnprintf(p->detail, sizeof(p->detail), fmt, ap);
+	va_end(ap);
+	snprintf(p->pointer, sizeof(p->pointer), "/%s", member);
+	return -EINVAL;
+}
+
+int guest_name_check(const char *name, struct problem *p)
+{
+	size_t left = strlen(name), chars = 0, u;
+	bool digits = true;
+
+	if (left > GUEST_NAME_MAX * 4)
+		return bad(p, "name", "the name has %zu bytes; at most %d characters are allowed",
+			   left, GUEST_NAME_MAX);
+	for (const char *s = name; left; s += u, left -= u) {
+		u = utf8_len(s, left);
+		if (u == 0)
+			return bad(p, "name", "the name is not UTF-8");
+		if ((unsigned char)*s < 0x20 || *s == 0x7f ||
+		    (u == 2 && (unsigned char)s[0] == 0xc2 && (unsigned char)s[1] < 0xa0))
+			return bad(p, "name",
+				   "the name has a control character; use printable ones");
+		if (*s == '/')
+			return bad(p, "name", "the name contains '/'; choose one without");
+		digits &= *s >= '0' && *s <= '9';
+		chars++;
+	}
+	if (chars == 0 || chars > GUEST_NAME_MAX)
+		return bad(p, "name", "the name has %zu characters; 1 to %d are allowed", chars,
+			   GUEST_NAME_MAX);
+	if (digits)
+		return bad(p, "name", "the name '%s' would be taken for a domid; add a letter",
+			   name);
+	if (uuid_valid(name))
+		return bad(p, "name", "the name would be taken for a UUID; choose another");
+	if (strcmp(name, "Domain-0") == 0)
+		return bad(p, "name", "'Domain-0' is the host itself; choose another name");
+	return 0;
+}
+
+static int path_check(const char *member, const char *path, struct problem *p)
+{
+	if (path[0] != '/')
+		return bad(p, member, "%s '%.200s' is not an absolute path", member, path);
+	for (const char *s = path; *s; s++)
+		if ((unsigned char)*s < 0x20 || *s == 0x7f)
+			return bad(p, member, "%s has a control character in its path", member);
+	return 0;
+}
+
+static enum end_action action(json_object *cfg, const char *key, const char *def)
+{
+	static const char *const names[] = { "destroy",	 "restart",	     "rename-restart",
+					     "preserve", "coredump-destroy", "coredump-restart" };
+	const char *s = json_str(cfg, key, def);
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(names[i], s) == 0)
+			return (enum end_action)i;
+	return END_DESTROY;
+}
+
+static int numbers(json_object *cfg, struct guestcfg *g, struct problem *p)
+{
+	g->vcpus = (unsigned)json_int(cfg, "vcpus", 1);
+	g->maxvcpus = (unsigned)json_int(cfg, "maxvcpus", g->vcpus);
+	if (g->maxvcpus < g->vcpus)
+		return bad(p, "maxvcpus", "maxvcpus (%u) is less than vcpus (%u)", g->maxvcpus,
+			   g->vcpus);
+	g->memory_mib = (uint64_t)json_int(cfg, "memory_mib", 128);
+	g->maxmem_mib = (uint64_t)json_int(cfg, "maxmem_mib", (int64_t)g->memory_mib);
+	if (g->maxmem_mib < g->memory_mib)
+		return bad(p, "maxmem_mib", "maxmem_mib (%llu) is less than memory_mib (%llu)",
+			   (unsigned long long)g->maxmem_mib, (unsigned long long)g->memory_mib);
+	return 0;
+}
+
+static int strings(json_object *cfg, struct guestcfg *g, struct problem *p)
+{
+	const char *kernel = json_str(cfg, "kernel", ""), *ramdisk = json_str(cfg, "ramdisk", NULL);
+	const char *cmdline = json_str(cfg, "cmdline", NULL);
+	int r = path_check("kernel", kernel, p);
+
+	if (r == 0 && ramdisk)
+		r = path_check("ramdisk", ramdisk, p);
+	if (r == 0 && cmdline && strlen(cmdline) > 2047)
+		r = bad(p, "cmdline", "cmdline has %zu bytes; at most 2047 fit", strlen(cmdline));
+	if (r < 0)
+		return r;
+	g->kernel = strdup(kernel);
+	g->ramdisk = ramdisk ? strdup(ramdisk) : NULL;
+	g->cmdline = cmdline ? strdup(cmdline) : NULL;
+	if (!g->kernel || (ramdisk && !g->ramdisk) || (cmdline && !g->cmdline))
+		return problem_errno(p, -ENOMEM, "configuration");
+	return 0;
+}
+
+int guestcfg_parse(json_object *cfg, struct guestcfg *ret, struct problem *p)
+{
+	struct guestcfg g = { 0 };
+	const char *name = json_str(cfg, "name", "");
+	json_object *meta = json_get(cfg, "metadata");
+	int r = guest_name_check(name, p);
+
+	if (r == 0)
+		r = numbers(cfg, &g, p);
+	if (r == 0)
+		r = strings(cfg, &g, p);
+	if (r == 0 && meta &&
+	    strlen(json_object_to_json_string_ext(meta, JSON_C_TO_STRING_PLAIN)) >
+		    GUEST_METADATA_MAX)
+		r = bad(p, "metadata", "metadata is larger than %d bytes", GUEST_METADATA_MAX);
+	if (r < 0) {
+		guestcfg_fini(&g);
+		return r;
+	}
+	snprintf(g.uuid, sizeof(g.uuid), "%s", json_str(cfg, "uuid", ""));
+	snprintf(g.name, sizeof(g.name), "%s", name);
+	snprintf(g.engine, sizeof(g.engine), "%s", json_str(cfg, "engine", "auto"));
+	g.on_poweroff = action(cfg, "on_poweroff", "destroy");
+	g.on_reboot = action(cfg, "on_reboot", "restart");
+	g.on_crash = action(cfg, "on_crash", "destroy");
+	g.on_watchdog = action(cfg, "on_watchdog", "destroy");
+	g.ndisks = (unsigned)json_len(cfg, "disks");
+	g.nvifs = (unsigned)json_len(cfg, "vifs");
+	g.ignore_devices = json_flag(cfg, "ignore_devices", false);
+	g.autostart = json_flag(cfg, "autostart", false);
+	*ret = g;
+	return 0;
+}
+
+void guestcfg_fini(struct guestcfg *g)
+{
+	free(g->kernel);
+	free(g->ramdisk);
+	free(g->cmdline);
+	g->kernel = g->ramdisk = g->cmdline = NULL;
+}

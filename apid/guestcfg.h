@@ -1,0 +1,45 @@
+/* apid/guestcfg.h - a DomainConfig as a struct, with the checks a schema can't
+ * express. */
+#ifndef APID_GUESTCFG_H
+#define APID_GUESTCFG_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "apid/ids.h"
+#include "apid/problem.h"
+
+#define GUEST_NAME_MAX	   64 /* characters */
+#define GUEST_VCPUS_MAX	   32
+#define GUEST_METADATA_MAX 65536
+
+enum end_action {
+	END_DESTROY,
+	END_RESTART,
+	END_RENAME_RESTART,
+	END_PRESERVE,
+	END_COREDUMP_DESTROY,
+	END_COREDUMP_RESTART
+};
+
+struct guestcfg {
+	char uuid[UUID_LEN + 1];
+	char name[GUEST_NAME_MAX * 4 + 1];
+	unsigned vcpus, maxvcpus;
+	uint64_t memory_mib, maxmem_mib;
+	char *kernel, *ramdisk, *cmdline; /* owned; the latter two may be NULL */
+	char engine[8];
+	enum end_action on_poweroff, on_reboot, on_crash, on_watchdog;
+	unsigned ndisks, nvifs;
+	bool ignore_devices, autostart;
+};
+
+/* cfg fits the schema already and has a uuid.  0, -ENOMEM, or -EINVAL and *p. */
+int guestcfg_parse(json_object *cfg, struct guestcfg *ret, struct problem *p);
+void guestcfg_fini(struct guestcfg *g);
+
+/* 1..64 characters, no '/', no control character, not all digits, no UUID. */
+int guest_name_check(const char *name, struct problem *p);
+
+#endif

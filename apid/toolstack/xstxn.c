@@ -1,0 +1,64 @@
+/* apid/toolstack/xstxn.c - transactions with retry. */
+#include "apid/toolstack/xstxn.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+int xstxn_run(struct xs_sync *xs, xstxn_body *body, void *arg)
+{
+	int r = -EAGAIN;
+
+	for (unsigned i = 0; r == -EAGAIN && i < XSTXN_TRIES; i++) {
+		struct timespec pause = { 0, (long)(i < 20 ? i : 20) * 500000 };
+		uint32_t tx;
+
+		if (i)
+			nanosleep(&pause, NULL);
+		r = xs_sync_txn_start(xs, &tx);
+		if (r < 0)
+			return r;
+		r = body(xs, tx, arg);
+		if (r == 0)
+			r = xs_sync_txn_end(xs, tx, true);
+		else
+			(void)xs_sync_txn_end(xs, tx, false); /* the body's error is the news */
+	}
+	return r;
+}
+
+int xs_put(struct xs_sync *xs, uint32_t tx, const char *path, const char *val, const char *perms)
+{
+	char buf[64], *save = NULL;
+	const char *list[4];
+	size_t n = 0;
+	int r = xs_sync_write(xs, tx, path, val);
+
+	if (r < 0 || !perms)
+		return r;
+	snprintf(buf, sizeof(buf), "%s", perms);
+	for (char *s = strtok_r(buf, ",", &save); s && n < 4; s = strtok_r(NULL, ",", &save))
+		list[n++] = s;
+	return xs_sync_set_perms(xs, tx, path, list, n);
+}
+
+int xs_putf(struct xs_sync *xs, uint32_t tx, const char *perms, const char *val, const char *fmt,
+	    ...)
+{
+	char path[512];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(path, sizeof(path), fmt, ap);
+	va_end(ap);
+	return n < (int)sizeof(path) ? xs_put(xs, tx, path, val, perms) : -ENAMETOOLONG;
+}
+
+bool xs_is_down(int r)
+{
+	return r == -ECONNRESET || r == -ECONNREFUSED || r == -EPIPE || r == -ENOTCONN ||
+	       r == -ECONNABORTED;
+}
