@@ -348,8 +348,10 @@ void ex_cmpxchg(struct vcpu *c, const struct insn *i)
 	} else {
 		CAS_SIZES("")
 	}
-	rm_close(c, i, n, &m);
 	old = mask_size(old, n);
+	/* a 32-bit register that did not match keeps its upper half */
+	if (acc == old || i->mod != 3)
+		rm_close(c, i, n, &m);
 	compare(c, op_cmp, n, acc, old);
 	if (acc != old)
 		set_sized(&c->st.r[R_RAX], n, old);
