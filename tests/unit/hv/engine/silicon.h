@@ -66,6 +66,13 @@ bool sil_aim(uint8_t *code, struct insn *i, uint64_t r[16], uint64_t target);
 /* An operand address: plain, page-crossing, unaligned, faulting ... */
 uint64_t sil_rand_target(unsigned size);
 
+/* The linear address of a memory operand (flat segments). */
+uint64_t sil_ea(const struct insn *i, const uint64_t r[16]);
+/* Where CPUs differ among themselves, or the host from what we promise (each
+ * case says why): make the two answers one.  False: leave the case out. */
+bool sil_settle(const struct insn *i, unsigned mem_size, const struct sil_state *in,
+		struct sil_state *cpu, struct sil_state *ours, uint8_t *cpu_mem);
+
 /* Print what differs between two states and memories; true if they are equal.
  * flags: rflags bits to compare. */
 bool sil_same(const char *what, const uint8_t *code, unsigned n, const struct sil_state *in,

@@ -352,6 +352,8 @@ bool sil_same(const char *what, const uint8_t *code, unsigned n, const struct si
 		printf("#   fcw %02x%02x fsw %02x%02x mxcsr %02x%02x rflags %" PRIx64 "\n",
 		       in->fx[1], in->fx[0], in->fx[3], in->fx[2], in->fx[25], in->fx[24],
 		       in->rflags);
+		printf("#   rsi %" PRIx64 " rdi %" PRIx64 " rcx %" PRIx64 " rsp %" PRIx64 "\n",
+		       in->r[6], in->r[7], in->r[1], in->r[4]);
 	}
 	return !d;
 }

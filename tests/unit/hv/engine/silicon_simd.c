@@ -22,19 +22,6 @@
 static struct simd_cache *cache;
 static uint8_t mem0[SIL_LEN], cpu_mem[SIL_LEN], our_mem[SIL_LEN];
 
-static uint64_t ea_of(const struct insn *i, const uint64_t *r)
-{
-	uint64_t ea = (uint64_t)(int64_t)i->disp;
-
-	if (i->base == REG_RIP)
-		ea += SIL_START + i->len;
-	else if (i->base != REG_NONE)
-		ea += r[i->base];
-	if (i->index != REG_NONE)
-		ea += r[i->index] << i->scale;
-	return i->adsize == 4 ? (uint32_t)ea : ea;
-}
-
 static int page_fault(struct sil_state *st, uint64_t ea, unsigned n, bool write)
 {
 	for (uint64_t a = ea; a < ea + n; a = (a | 4095) + 1) {
@@ -69,7 +56,7 @@ static int run_ours(const struct insn *i, struct sil_state *st)
 	if (s.waits && simd_x87_pending(st->fx))
 		return 16;
 	if (s.mem) {
-		ea = i->mod == 3 ? st->r[R_RDI] : ea_of(i, st->r);
+		ea = i->mod == 3 ? st->r[R_RDI] : sil_ea(i, st->r);
 		if (i->mod == 3 && i->adsize == 4)
 			ea = (uint32_t)ea;
 		if (s.align && ea % s.align)
@@ -126,45 +113,6 @@ static void random_code(uint8_t code[15], bool x87)
 		code[n] |= 0xc0;
 }
 
-static bool is_op(const struct insn *i, unsigned map, unsigned op)
-{
-	return i->map == map && i->op == op;
-}
-
-/* Where CPUs differ among themselves, or from what we promise: make the CPU's
- * answer ours.  False: leave the case out. */
-static bool settle(const struct insn *i, const struct simd_ins *s, const struct sil_state *in,
-		   struct sil_state *cpu, struct sil_state *ours)
-{
-	uint32_t cpu_csr, our_csr;
-
-	/* environments are many accesses, in an order of the CPU's own */
-	if (s->mem_size > 10 && s->mem_size != 16 && cpu->vec == 14 && ours->vec == 14) {
-		ours->cr2 = cpu->cr2;
-		ours->err = cpu->err;
-	}
-	/* maskmovq may have entered MMX state before its page fault */
-	if (is_op(i, MAP_0F, 0xf7) && cpu->vec == 14 && ours->vec == 14)
-		memcpy(ours->fx, cpu->fx, 160);
-	/* MXCSR_MASK is not the host's */
-	if (is_op(i, MAP_0F, 0xae) && !(i->reg & 7) && cpu->vec == VEC_BP) {
-		uint64_t at = ea_of(i, in->r) - SIL_DATA + 28;
-
-		memcpy(cpu_mem + at, "\xff\xff\0", 4);
-	}
-	/* SHA on unaligned memory: Intel faults, AMD does not */
-	if ((i->map == MAP_0F38 && i->op >= 0xc8 && i->op <= 0xcd) || is_op(i, MAP_0F3A, 0xcc))
-		if (cpu->vec == 13)
-			return false;
-	/* unmasked overflow and underflow: whether the result was inexact as well
-	 * is judged before or after rounding to the bounded exponent */
-	memcpy(&cpu_csr, cpu->fx + 24, 4);
-	memcpy(&our_csr, ours->fx + 24, 4);
-	if (cpu->vec == 19 && (cpu_csr & 0x18 & ~(cpu_csr >> 7)) && (cpu_csr ^ our_csr) == 0x20)
-		memcpy(ours->fx + 24, &cpu_csr, 4);
-	return true;
-}
-
 static bool one_case(bool x87, unsigned *ret_ran)
 {
 	struct sil_state in, cpu, ours;
@@ -197,7 +145,7 @@ static bool one_case(bool x87, unsigned *ret_ran)
 	ours.vec = run_ours(&i, &ours);
 	if (ours.vec == 0)
 		ours.vec = VEC_BP;
-	if (!settle(&i, &s, &in, &cpu, &ours))
+	if (!sil_settle(&i, s.mem_size, &in, &cpu, &ours, cpu_mem))
 		return true;
 	++*ret_ran;
 	return sil_same("simd", code, i.len, &in, &cpu, &ours, ARITH, cpu_mem, our_mem);
