@@ -254,8 +254,9 @@ static bool has_work(struct mvcpu *v)
 		return true;
 	if (!atomic_load(&v->up))
 		return false;
-	return atomic_load(&v->block) == BLOCK_NONE ? next_vector(v, &lapic) >= 0
-						    : !still_blocked(v);
+	if (atomic_load(&v->block) != BLOCK_NONE)
+		return !still_blocked(v);
+	return !v->halted || next_vector(v, &lapic) >= 0;
 }
 
 static void idle(struct mvcpu *v)
