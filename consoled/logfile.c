@@ -289,7 +289,11 @@ static void write_done(struct job *j)
 		pool_submit(f->d->pool, LANE_SLOW, &f->zst_job);
 	}
 	if (src_fill(src) && !src->queued) {
-		TAILQ_INSERT_TAIL(&f->waiting, src, queue);
+		/* The last words of a guest come before its successor's first. */
+		if (src->closing)
+			TAILQ_INSERT_HEAD(&f->waiting, src, queue);
+		else
+			TAILQ_INSERT_TAIL(&f->waiting, src, queue);
 		src->queued = true;
 	}
 	src_after(src);

@@ -49,9 +49,10 @@ static void viewer_free(struct viewer *v)
 	event_del(&v->rd);
 	event_del(&v->wr);
 	TAILQ_REMOVE(&vs->list, v, link);
-	vs->n--;
-	if (!v->pty)
+	if (!v->pty) {
 		close(v->fd);
+		vs->n--;
+	}
 	if (vs->pen == v) {
 		vs->pen = NULL;
 		vs->ops->moved(vs->arg);
@@ -233,7 +234,6 @@ static struct viewer *viewer_new(struct viewers *vs, int fd)
 	(void)event_assign(&v->rd, vs->base, fd, EV_READ | EV_PERSIST, on_readable, v);
 	(void)event_assign(&v->wr, vs->base, fd, EV_WRITE, on_writable, v);
 	TAILQ_INSERT_TAIL(&vs->list, v, link);
-	vs->n++;
 	return v;
 }
 
@@ -254,6 +254,7 @@ int viewers_add(struct viewers *vs, int fd, enum con_mode mode, size_t scrollbac
 		close(fd);
 		return vs->n < VIEWERS_MAX ? -ENOMEM : -EMFILE;
 	}
+	vs->n++;
 	if (event_add(&v->rd, NULL) < 0) {
 		viewer_free(v);
 		return -ENOMEM;

@@ -33,7 +33,7 @@ struct viewers_ops {
 struct viewers {
 	TAILQ_HEAD(, viewer) list;
 	struct viewer *pen;
-	unsigned n;
+	unsigned n; /* without the terminal */
 	struct event_base *base;
 	const struct scroll *scroll;
 	const struct viewers_ops *ops;
