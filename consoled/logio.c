@@ -208,12 +208,27 @@ int logio_rotate(const struct logio_conf *conf, const char *name)
 	return renameat(conf->dirfd, name, conf->dirfd, to) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+/* Put the file's last bytes, at most room, before buf + room. */
+static ssize_t read_end(int fd, uint8_t *buf, size_t room)
+{
+	struct stat sb;
+	size_t n;
+
+	if (fstat(fd, &sb) < 0)
+		return -errno;
+	n = (uint64_t)sb.st_size < room ? (size_t)sb.st_size : room;
+	if (pread(fd, buf + (room - n), n, sb.st_size - (off_t)n) != (ssize_t)n)
+		return -EIO;
+	return (ssize_t)n;
+}
+
 int logio_tail(int dirfd, const char *name, size_t max, uint8_t **ret)
 {
 	char older[LOG_NAME_MAX + 32];
 	const char *names[2] = { name, older };
 	uint8_t *buf = sys_zalloc(max ? max : 1);
 	size_t got = 0;
+	int r = 0;
 
 	if (!buf)
 		return -ENOMEM;
@@ -221,24 +236,24 @@ int logio_tail(int dirfd, const char *name, size_t max, uint8_t **ret)
 	/* From the end of the buffer to its front: newest first. */
 	for (int i = 0; i < 2 && got < max; i++) {
 		int fd = logio_open(dirfd, names[i], O_RDONLY);
-		struct stat sb;
-		size_t n;
+		ssize_t n;
 
-		if (fd < 0 && (i == 1 || fd != -ENOENT)) {
-			if (i == 1)
-				break;
-			free(buf);
-			return fd;
+		if (fd < 0) {
+			r = i == 0 ? fd : r;
+			if (fd == -ENOENT)
+				continue; /* just rotated, or never rotated */
+			break;
 		}
-		if (fd < 0)
-			continue;
-		n = fstat(fd, &sb) < 0 ? 0 : (size_t)sb.st_size;
-		n = n < max - got ? n : max - got;
-		if (pread(fd, buf + (max - got - n), n, sb.st_size - (off_t)n) == (ssize_t)n)
-			got += n;
-		else
-			i = 1; /* it shrank meanwhile: no older bytes before a gap */
+		r = 0;
+		n = read_end(fd, buf, max - got);
 		close(fd);
+		if (n < 0)
+			break; /* it shrank meanwhile: no older bytes before a gap */
+		got += (size_t)n;
+	}
+	if (r < 0) {
+		free(buf);
+		return r;
 	}
 	memmove(buf, buf + (max - got), got);
 	*ret = buf;
