@@ -134,9 +134,11 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		reply_error(h, t, -EBUSY, "too many requests of this connection are under way");
 	} else {
 		cl->pending++;
+		h->text[0] = '\0';
 		r = request_run(h, t, cl->root, &h->in, fds, nfds);
+		fdpass_close(fds, nfds); /* before the answer: a failure leaves nothing */
 		if (r < 0)
-			reply_error(h, t, r, NULL);
+			reply_error(h, t, r, h->text[0] ? h->text : NULL);
 	}
 	fdpass_close(fds, nfds);
 }

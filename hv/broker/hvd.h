@@ -65,6 +65,7 @@ struct hvd {
 	/* Scratch for one message: nothing keeps a pointer into it. */
 	struct hv_link_buf buf;
 	struct hv_msg in, out;
+	char text[HV_TEXT_MAX]; /* why a request failed; "": strerror */
 };
 
 /* Who waits for an answer; the client may be gone when it comes. */

@@ -112,7 +112,8 @@ uint32_t logring_read(const struct logring *r, uint64_t off, char *buf, uint32_t
 	if (off > total)
 		off = 0;    /* of a run before the last boot of the host */
 	if (off < oldest) { /* begin with a whole line */
-		for (off = oldest; off < total && r->f->bytes[(off - 1) % RING_SIZE] != '\n'; off++)
+		for (off = oldest + 1; off < total && r->f->bytes[(off - 1) % RING_SIZE] != '\n';
+		     off++)
 			;
 	}
 	while (got < n && off < total)

@@ -267,12 +267,7 @@ static int do_debug_virq(struct hvd *h, struct token t, const struct hv_msg *m, 
 
 static int do_create(struct hvd *h, struct token t, const struct hv_msg *m, int *fds)
 {
-	char err[HV_TEXT_MAX] = "";
-	int r = dom_create(h, t, &m->u.CREATE, fds, err, sizeof(err));
-
-	if (r < 0)
-		reply_error(h, t, r, err[0] ? err : NULL);
-	return 0;
+	return dom_create(h, t, &m->u.CREATE, fds, h->text, sizeof(h->text));
 }
 
 static int do_destroy(struct hvd *h, struct token t, const struct hv_msg *m, int *fds)

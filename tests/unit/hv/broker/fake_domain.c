@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "daemons/sys.h"
 #include "hv/domain/domain.h"
 
 #define PORTS 16
@@ -30,7 +31,7 @@ struct domain {
 	enum domain_state state;
 	unsigned max_vcpus;
 	uint64_t pages, max_pages;
-	int notify[PORTS], kick[PORTS], wake[2];
+	int notify[PORTS], kick[PORTS], wake; /* wake: the ports are others now */
 	pthread_mutex_t lock;
 	pthread_t thread;
 };
@@ -41,15 +42,17 @@ static void *guest(void *arg)
 	struct domain *d = arg;
 
 	while (1) {
-		struct pollfd p[PORTS];
+		struct pollfd p[PORTS + 1];
 		uint64_t n;
 
 		pthread_mutex_lock(&d->lock);
 		for (int i = 0; i < PORTS; i++)
 			p[i] = (struct pollfd){ .fd = d->kick[i], .events = POLLIN };
 		pthread_mutex_unlock(&d->lock);
-		if (poll(p, PORTS, 5) <= 0)
+		p[PORTS] = (struct pollfd){ .fd = d->wake, .events = POLLIN };
+		if (poll(p, PORTS + 1, -1) <= 0)
 			continue;
+		(void)!read(d->wake, &n, sizeof(n));
 		pthread_mutex_lock(&d->lock);
 		for (int i = 0; i < PORTS; i++) {
 			if (!p[i].revents || d->kick[i] != p[i].fd ||
@@ -81,6 +84,7 @@ int domain_new(const struct domain_config *cfg, const struct domain_events *ev, 
 	snprintf(d->cmdline, sizeof(d->cmdline), "%s", cfg->cmdline);
 	for (int i = 0; i < PORTS; i++)
 		d->notify[i] = d->kick[i] = -1;
+	d->wake = sys_eventfd();
 	pthread_mutex_init(&d->lock, NULL);
 	*ret = d;
 	return 0;
@@ -150,6 +154,7 @@ int domain_bind_dom0(struct domain *d, uint32_t port, int notify_fd, int kick_fd
 	d->notify[port] = notify_fd;
 	d->kick[port] = kick_fd;
 	pthread_mutex_unlock(&d->lock);
+	(void)!write(d->wake, &(uint64_t){ 1 }, 8);
 	return 0;
 }
 
@@ -165,6 +170,7 @@ int domain_unbind_dom0(struct domain *d, uint32_t port)
 		r = 0;
 	}
 	pthread_mutex_unlock(&d->lock);
+	(void)!write(d->wake, &(uint64_t){ 1 }, 8);
 	return r;
 }
 

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -195,6 +196,34 @@ static void a_creator_that_dies_takes_its_half_built_domain_along(void **state)
 	for (int i = 0; i < 500 && dom_files(w); i++)
 		nap(10);
 	assert_int_equal(dom_files(w), 0);
+}
+
+/* hvd may have one more descriptor, then two, three ... until a domain can be
+ * built: each point at which it can run out is met once. */
+static void running_out_of_descriptors_leaves_nothing_at_any_point(void **state)
+{
+	struct world *w = *state;
+	unsigned fds = hvd_fds(w), room;
+	struct rlimit old;
+	int r = -1;
+
+	assert_int_equal(prlimit(w->hvd, RLIMIT_NOFILE, NULL, &old), 0);
+	for (room = 0; r < 0; room++) {
+		struct rlimit few = { .rlim_cur = fds + room, .rlim_max = old.rlim_max };
+		struct hvc_created c;
+		char err[256];
+
+		assert_true(room < 40);
+		assert_int_equal(prlimit(w->hvd, RLIMIT_NOFILE, &few, NULL), 0);
+		r = create(w, "", &c, err);
+		if (r == 0)
+			break;
+		assert_true(err[0] != '\0');
+		assert_int_equal(dom_files(w), 0);
+		assert_int_equal(hvd_fds(w), fds);
+	}
+	assert_true(room > 5); /* three memfds, listener, socket, pidfd */
+	assert_int_equal(prlimit(w->hvd, RLIMIT_NOFILE, &old, NULL), 0);
 }
 
 static void two_hundred_domains_come_and_go_without_a_leak(void **state)
@@ -488,6 +517,7 @@ int main(int argc, char **argv)
 		T(numbers_out_of_range_are_refused_with_a_reason),
 		T(a_long_build_keeps_nobody_waiting),
 		T(a_creator_that_dies_takes_its_half_built_domain_along),
+		T(running_out_of_descriptors_leaves_nothing_at_any_point),
 		T(two_hundred_domains_come_and_go_without_a_leak),
 		T(a_killed_process_makes_exactly_its_domain_dying),
 		T(a_forbidden_system_call_ends_the_domain),
