@@ -57,6 +57,7 @@ enum event_type { EV_NONE, EV_FAULT, EV_TRAP, EV_SOFT, EV_EXT };
 struct event {
 	uint8_t type, vec, has_err;
 	uint32_t err;
+	uint8_t len; /* EV_SOFT: of the instruction, which a fault in delivery restarts */
 };
 
 /* Exits are made by restarting: the instruction asks, leaves, and when it is

@@ -115,8 +115,10 @@ void ex_loop(struct vcpu *c, const struct insn *i)
 
 static _Noreturn void software(struct vcpu *c, unsigned vec, enum event_type type)
 {
+	uint8_t len = (uint8_t)(c->next - c->st.rip);
+
 	c->st.rip = c->next;
-	cpu_raise(c, (struct event){ (uint8_t)type, (uint8_t)vec, 0, 0 });
+	cpu_raise(c, (struct event){ (uint8_t)type, (uint8_t)vec, 0, 0, len });
 }
 
 void ex_int(struct vcpu *c, const struct insn *i)

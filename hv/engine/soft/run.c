@@ -24,6 +24,7 @@ _Noreturn void cpu_raise(struct vcpu *c, struct event ev)
 	c->shadow = false;
 	if (c->delivering) {
 		c->delivering = false;
+		c->st.rip -= c->ev.len;
 		ev = intr_combine(&c->ev, &ev);
 		if (!ev.type) {
 			c->ev.type = EV_NONE;

@@ -35,6 +35,7 @@ static void set_tables(struct rig *g)
 	memcpy(g->ram + AT_GDT, gdt, sizeof(gdt));
 	memcpy(g->ram + AT_TSS + 4, &(uint64_t){ AT_RING0 }, 8);
 	memcpy(g->ram + AT_TSS + 0x24, &(uint64_t){ AT_IST1 }, 8);
+	g->ram[AT_TSS + 0x66] = 0x68; /* no I/O bitmap */
 	*q(g, AT_PML4) = AT_PDPT | 7;
 	*q(g, AT_PDPT) = AT_PD | 7;
 	q(g, AT_PD)[0] = AT_PT | 7;
