@@ -193,7 +193,9 @@ static struct op *with_links(struct op *o)
 /* The block stops here without a branch. */
 static void add_fall(struct build *w)
 {
-	*w->op = (struct op){ .fn = op_fall, .off = w->b->len };
+	bool here = (w->b->gpa & 0xfff) + w->b->len < 0x1000;
+
+	*w->op = (struct op){ .fn = op_fall, .off = w->b->len, .dst = here };
 	w->op = with_links(w->op);
 }
 
@@ -215,6 +217,7 @@ static bool add_op(struct vcpu *c, struct build *w)
 		set_slow(c, o, arena_get(c->blocks, sizeof(struct slow_insn)), &i);
 		r = o->fn == op_slow_end ? FAST_LAST : FAST_OP;
 	} else if (r == FAST_LAST) {
+		o->last = 1;
 		w->op = with_links(o);
 	}
 	w->b->len += i.len;
@@ -404,37 +407,25 @@ void op_simd(struct vcpu *c, const struct op *o)
 	o[1].fn(c, o + 1);
 }
 
-static void redo(struct vcpu *c, const struct op *o)
+void op_redo(struct vcpu *c, const struct op *o)
 {
 	c->st.rip = c->brip + o->off;
 	blocks_step(c);
-}
-
-void op_redo(struct vcpu *c, const struct op *o)
-{
-	redo(c, o);
-	if (unlikely(c->leave | c->db_pending)) {
-		c->leave = 1;
+	if (unlikely(c->leave | c->db_pending | o->last)) {
+		c->leave |= c->db_pending != 0;
 		return;
 	}
 	o[1].fn(c, o + 1);
 }
 
-void op_redo_end(struct vcpu *c, const struct op *o)
-{
-	redo(c, o);
-	if (c->db_pending)
-		c->leave = 1;
-}
-
-void *op_miss(struct vcpu *c, const struct op *o, uint64_t va, unsigned n, enum access acc)
+void op_retry(struct vcpu *c, const struct op *o, uint64_t va, unsigned n, enum access acc)
 {
 	uint64_t gpa;
-	void *p;
 
 	c->st.rip = c->brip + o->off;
-	if ((va & 0xfff) + n > 0x1000 || !canonical(va) || c->check_align || c->st.dr[7] & 0xff)
-		return NULL;
-	p = mmu_fill(c, va, acc, c->tm, &gpa);
-	return c->leave ? NULL : p;
+	if ((va & 0xfff) + n <= 0x1000 && canonical(va) && !c->check_align &&
+	    !(c->st.dr[7] & 0xff) && mmu_fill(c, va, acc, c->tm, &gpa) && !c->leave)
+		o->fn(c, o);
+	else
+		op_redo(c, o);
 }

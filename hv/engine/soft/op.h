@@ -23,8 +23,8 @@ struct op {
 	uint8_t dst, src, base, index, seg;
 	uint8_t scale; /* of the index: shift */
 	uint8_t len;   /* of the instruction */
-	uint8_t cc;
-	uint16_t off; /* of the instruction from the block's start */
+	uint8_t last;  /* of its block */
+	uint16_t off;  /* of the instruction from the block's start */
 };
 _Static_assert(sizeof(struct op) == 32, "two ops a cache line");
 
@@ -51,10 +51,12 @@ struct links {
 	uint64_t pad[2];
 };
 
-#define REG_OFF(r) ((uint8_t)(offsetof(struct vcpu, st.r) + 8 * (r)))
-#define SEG_OFF(s) ((uint8_t)offsetof(struct vcpu, st.s[s].base))
-#define OFF_ZERO   ((uint8_t)offsetof(struct vcpu, zero))
-#define OFF_BRIP   ((uint8_t)offsetof(struct vcpu, brip))
+#define REG_OFF(n) ((uint8_t)(offsetof(struct vcpu, st.r) + 8 * (n)))
+#define SEG_OFF(n)                                                          \
+	((uint8_t)(offsetof(struct vcpu, st.s) + (n) * sizeof(struct seg) + \
+		   offsetof(struct seg, base)))
+#define OFF_ZERO ((uint8_t)offsetof(struct vcpu, zero))
+#define OFF_BRIP ((uint8_t)offsetof(struct vcpu, brip))
 
 /* fast.c: a handler for one of the hot forms of 64-bit code; page_off is where in
  * its page the block starts. */
@@ -64,10 +66,10 @@ op_fn op_fall; /* ends a block that simply stops */
 
 /* block.c: by exec_one()'s functions */
 op_fn op_slow, op_slow_end, op_simd;
-/* A handler's access missed: the whole instruction anew; _end: a branch. */
-op_fn op_redo, op_redo_end;
-/* Translate for a handler; NULL: op_redo() must do the instruction. */
-void *op_miss(struct vcpu *c, const struct op *o, uint64_t va, unsigned n, enum access acc);
+/* The whole instruction anew by exec_one(). */
+op_fn op_redo;
+/* A handler's access missed: fill the TLB and run the handler again, or redo. */
+void op_retry(struct vcpu *c, const struct op *o, uint64_t va, unsigned n, enum access acc);
 
 struct jump {
 	uint64_t rip, key;
