@@ -149,10 +149,11 @@ class Stack:
         return body if status == 200 else None
 
     # ---- guests ----
-    def write_cfg(self, name, **settings):
-        path = self.dir / f"{name}.cfg"
-        settings = {"name": name, "type": "pvh", "memory": 192, "vcpus": 1, **settings}
-        path.write_text("".join(f"{k} = {json.dumps(v)}\n" for k, v in settings.items()))
+    def write_cfg(self, file, **settings):
+        path = self.dir / f"{file}.cfg"
+        settings = {"name": file, "type": "pvh", "memory": 192, "vcpus": 1, **settings}
+        text = "".join(f"{k} = {json.dumps(v)}\n" for k, v in settings.items())
+        path.write_text(re.sub(r"\\u00(..)", r"\\x\1", text))
         return path
 
     def console_log(self, name):
