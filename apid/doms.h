@@ -106,12 +106,12 @@ const char *end_reason(unsigned shutdown_code); /* SHUTDOWN_* of <xen/sched.h> *
 enum end_action dom_action(const struct guestcfg *g, const char *reason);
 
 /* Members to write: bit per member of the Domain schema, in this order. */
-#define DOM_FIELDS(X)                                                                            \
-	X(uuid)                                                                                  \
-	X(name) X(domid) X(type) X(state) X(flags) X(persistent) X(autostart) X(vcpus)           \
-		X(max_vcpus) X(memory_mib) X(max_memory_mib) X(target_memory_mib) X(cpu_seconds) \
-			X(engine) X(started_at) X(defined_at) X(last_end) X(console) X(tasks)    \
-				X(revision) X(config)
+/* clang-format off */
+#define DOM_FIELDS(X)                                                                              \
+	X(uuid) X(name) X(domid) X(type) X(state) X(flags) X(persistent) X(autostart) X(vcpus)    \
+	X(max_vcpus) X(memory_mib) X(max_memory_mib) X(target_memory_mib) X(cpu_seconds)          \
+	X(engine) X(started_at) X(defined_at) X(last_end) X(console) X(tasks) X(revision) X(config)
+/* clang-format on */
 enum dom_field {
 #define X(name) DF_##name,
 	DOM_FIELDS(X)
