@@ -72,6 +72,17 @@ static int make_empty(struct store *st)
 	return 0;
 }
 
+static void show_first(const struct store *st, void (*f)(void *arg, const struct node *n),
+		       void *arg)
+{
+	static const char *const paths[] = { "/", "/tool", "/tool/xenstored" };
+	aref n;
+
+	for (size_t i = 0; f && i < sizeof(paths) / sizeof(paths[0]); i++)
+		if (store_find(st, paths[i], strlen(paths[i]), &n) == 0)
+			f(arg, node_ptr(&st->a, n));
+}
+
 static int recover(struct store *st, void (*f)(void *arg, const struct node *n), void *arg)
 {
 	const struct root_area *ra = arena_root(&st->a);
@@ -119,6 +130,8 @@ int store_open(struct store *st, const char *path, void (*f)(void *arg, const st
 	}
 	if (r == 0)
 		r = old ? recover(st, f, arg) : make_empty(st);
+	if (r == 0 && !old)
+		show_first(st, f, arg);
 	if (r < 0) {
 		store_close(st);
 		return r;
