@@ -73,13 +73,9 @@ void server_fini(struct server *s)
 {
 	struct conn *c;
 
-	while ((c = TAILQ_FIRST(&s->conns))) {
-		if (c->sock)
-			sock_close(c);
-		else
-			ring_close(c);
-	}
-	s->domains = domains_free(s->domains);
+	s->domains = domains_free(s->domains); /* with their rings */
+	while ((c = TAILQ_FIRST(&s->conns)))
+		sock_close(c);
 	s->claims = claims_free(s->claims);
 	if (s->watches.bucket)
 		watches_fini(&s->watches);
@@ -256,7 +252,7 @@ void server_flush(struct server *s)
 		c->dirty = false;
 		if (c->sock)
 			sock_flush(c); /* may free c */
-		else
+		else if (c->dom)
 			ring_flush(c);
 	}
 }

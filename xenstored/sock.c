@@ -193,7 +193,7 @@ void sock_flush(struct conn *c)
 		sock_resume(c);
 }
 
-static int sock_new(struct server *srv, int fd)
+int sock_new(struct server *srv, int fd)
 {
 	static const struct who dom0 = { .target = XS_DOMID_NONE, .privileged = true };
 	struct conn *c = sys_zalloc(sizeof(*c));
