@@ -43,7 +43,7 @@ struct sil_state {
 void sil_init(void);
 /* At the start of each test: cmocka takes the signals for itself before. */
 void sil_catch(void);
-/* Runs code (at most 15 bytes) from SIL_START.  st in and out; the arena's
+/* Runs code (less than half a page) from SIL_START.  st in and out; the arena's
  * memory is changed as the instruction does. */
 void sil_run(const uint8_t *code, unsigned n, struct sil_state *st);
 /* The arena's bytes, hole excluded from copies: all of SIL_LEN, hole as zeros. */

@@ -5,6 +5,8 @@
 #ifndef TESTS_SILICON_GUEST_H
 #define TESTS_SILICON_GUEST_H
 
+#include <Zydis/Zydis.h>
+
 #include "tests/unit/hv/engine/silicon.h"
 
 struct guest;
@@ -20,5 +22,9 @@ void guest_mem_get(struct guest *g, uint8_t mem[SIL_LEN]);
 void guest_run(struct guest *g, struct sil_state *st);
 /* Whether the engine shows a CPUID bit; reg 0..3 = eax..edx. */
 bool guest_has(struct guest *g, uint32_t leaf, unsigned reg, unsigned bit);
+
+/* Does no harm to the test process, and the guest has it too.  Segment loads and
+ * addresses are the caller's care. */
+bool guest_may_try(struct guest *g, const ZydisDecodedInstruction *z);
 
 #endif
