@@ -12,8 +12,24 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { H_RAX, H_RCX, H_RDX, H_RBX, H_RSP, H_RBP, H_RSI, H_RDI,
-       H_R8, H_R9, H_R10, H_R11, H_R12, H_R13, H_R14, H_R15 };
+enum {
+	H_RAX,
+	H_RCX,
+	H_RDX,
+	H_RBX,
+	H_RSP,
+	H_RBP,
+	H_RSI,
+	H_RDI,
+	H_R8,
+	H_R9,
+	H_R10,
+	H_R11,
+	H_R12,
+	H_R13,
+	H_R14,
+	H_R15
+};
 
 struct emit {
 	uint8_t *w;	    /* where bytes are written (the writable view) */
@@ -42,10 +58,19 @@ static inline void e_bytes(struct emit *e, const void *p, size_t n)
 	e->w += n;
 }
 
-static inline void e_u32(struct emit *e, uint32_t v) { e_bytes(e, &v, 4); }
-static inline void e_u64(struct emit *e, uint64_t v) { e_bytes(e, &v, 8); }
+static inline void e_u32(struct emit *e, uint32_t v)
+{
+	e_bytes(e, &v, 4);
+}
+static inline void e_u64(struct emit *e, uint64_t v)
+{
+	e_bytes(e, &v, 8);
+}
 
-static inline uint8_t *e_here(const struct emit *e) { return e->w; }
+static inline uint8_t *e_here(const struct emit *e)
+{
+	return e->w;
+}
 static inline const uint8_t *e_exec(const struct emit *e, const uint8_t *w)
 {
 	return w + e->exec_bias;

@@ -32,11 +32,12 @@ static inline uint64_t op_ea(const struct vcpu *c, const struct op *o)
 /* T *p = n bytes of host memory at va.  On a miss op_retry() runs the handler
  * again with the entry filled, or the whole instruction the slow way; a handler
  * may therefore change nothing before its last operand is there. */
-#define AT(T, p, va, table, acc)                    \
-	T *p = tlb_hit(c->table, va, sizeof(T));    \
-	if (unlikely(!p)) {                         \
-		op_retry(c, o, va, sizeof(T), acc); \
-		return;                             \
+#define AT(T, p, va, table, acc)                        \
+	typedef T UNALIGNED p##_type;                   \
+	p##_type *p = tlb_hit(c->table, va, sizeof(T)); \
+	if (unlikely(!p)) {                             \
+		op_retry(c, o, va, sizeof(T), acc);     \
+		return;                                 \
 	}
 #define OPERAND(T, p, table, acc)   \
 	uint64_t va_ = op_ea(c, o); \

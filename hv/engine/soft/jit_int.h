@@ -21,14 +21,14 @@
 #include "hv/engine/soft/jit.h"
 #include "hv/engine/soft/opinfo.h"
 
-#define JTLB_BITS   10u
-#define JTLB_SIZE   (1u << JTLB_BITS)
-#define JC_BITS	    10u
-#define JC_SIZE	    (1u << JC_BITS)
-#define JIT_HASH    8192u
-#define JIT_CODE    (32u << 20)
+#define JTLB_BITS	10u
+#define JTLB_SIZE	(1u << JTLB_BITS)
+#define JC_BITS		10u
+#define JC_SIZE		(1u << JC_BITS)
+#define JIT_HASH	8192u
+#define JIT_CODE	(32u << 20)
 #define JIT_BLOCK_INSNS 48u
-#define JIT_STACK   16384u
+#define JIT_STACK	16384u
 
 /* The slot of an address is a function of its tag's low bits, so the tag of the
  * neighbouring slot is one that no address looked up here can have. */
@@ -103,7 +103,7 @@ struct jit {
 	/* not reached by translated code */
 	uint64_t jc_pages; /* filter of pages that have jump cache entries */
 	struct jit_log tlb_log, jc_log;
-	uint32_t mode; /* of the code run last */
+	uint32_t mode;	    /* of the code run last */
 	uint64_t large[64]; /* filter of 2 MiB regions with entries from large pages */
 	unsigned (*enter)(struct jit *j, const uint8_t *code);
 	const uint8_t *leave_host, *leave_mem, *fill;
@@ -146,7 +146,7 @@ void jit_link_to(struct jit *j, struct jit_link *l, struct jit_block *to);
  * NULL: no room, reset and try again. */
 struct jit_block *jit_translate(struct jit *j, uint64_t rip, uint64_t gfn, uint32_t mode,
 				const uint8_t *page);
-#define JMODE_TM(m)  ((m) & 3u)
-#define JMODE_SSE    4u /* SSE may run: no #NM, #UD, and no unmasked exception */
+#define JMODE_TM(m) ((m)&3u)
+#define JMODE_SSE   4u /* SSE may run: no #NM, #UD, and no unmasked exception */
 
 #endif

@@ -20,15 +20,21 @@ static inline void *tlb_hit(const struct tlb_entry *t, uint64_t va, unsigned n)
 	return likely(((va + n - 1) & PAGE_MASK) == e->tag) ? (void *)(va + e->add) : NULL;
 }
 
+/* Guest data has no alignment; one access all the same, as atomic as the CPU's. */
+#define UNALIGNED __attribute__((aligned(1), may_alias))
+typedef volatile uint16_t UNALIGNED any16;
+typedef volatile uint32_t UNALIGNED any32;
+typedef volatile uint64_t UNALIGNED any64;
+
 static inline uint64_t host_get(const void *p, unsigned n)
 {
 	uint64_t v = 0;
 
 	switch (n) {
 	case 1: return *(const volatile uint8_t *)p;
-	case 2: return *(const volatile uint16_t *)p;
-	case 4: return *(const volatile uint32_t *)p;
-	case 8: return *(const volatile uint64_t *)p;
+	case 2: return *(const any16 *)p;
+	case 4: return *(const any32 *)p;
+	case 8: return *(const any64 *)p;
 	default: memcpy(&v, p, n & 7); return v;
 	}
 }
@@ -37,9 +43,9 @@ static inline void host_put(void *p, unsigned n, uint64_t v)
 {
 	switch (n) {
 	case 1: *(volatile uint8_t *)p = (uint8_t)v; break;
-	case 2: *(volatile uint16_t *)p = (uint16_t)v; break;
-	case 4: *(volatile uint32_t *)p = (uint32_t)v; break;
-	case 8: *(volatile uint64_t *)p = v; break;
+	case 2: *(any16 *)p = (uint16_t)v; break;
+	case 4: *(any32 *)p = (uint32_t)v; break;
+	case 8: *(any64 *)p = v; break;
 	default: memcpy(p, &v, n & 7);
 	}
 }

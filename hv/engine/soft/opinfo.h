@@ -20,26 +20,35 @@ enum op_kind {
 	OP_XCHG_A, /* xchg rax, r */
 	OP_NOP,
 	OP_LEA,
-	OP_DIV,	   /* div/idiv: guarded so that the host never faults */
-	OP_PUSH_R, OP_POP_R, OP_PUSH_I, OP_PUSH_RM, OP_LEAVE,
+	OP_DIV, /* div/idiv: guarded so that the host never faults */
+	OP_PUSH_R,
+	OP_POP_R,
+	OP_PUSH_I,
+	OP_PUSH_RM,
+	OP_LEAVE,
 	/* these end a block */
-	OP_JCC, OP_JMP, OP_CALL, OP_RET, OP_JMP_RM, OP_CALL_RM
+	OP_JCC,
+	OP_JMP,
+	OP_CALL,
+	OP_RET,
+	OP_JMP_RM,
+	OP_CALL_RM
 };
 
 enum { OP_MEM_R = 1, OP_MEM_W = 2, OP_MEM_RW = 3 };
 enum op_file { OPF_GPR, OPF_XMM, OPF_EXT }; /* what modrm.reg (or rm) names; EXT: opcode bits */
 
 struct opinfo {
-	uint8_t kind;	/* enum op_kind */
-	uint8_t mem;	/* access of rm: when memory, and when a register */
-	uint8_t size;	/* of the rm operand in bytes */
-	uint8_t align;	/* demanded of a memory operand, or 0 */
-	uint8_t regf, rmf; /* enum op_file */
-	uint8_t reg_byte;  /* the reg operand is a byte register */
-	uint8_t wreg;	   /* the reg operand is written */
-	uint8_t drop_rep;  /* encode without f2/f3 */
+	uint8_t kind;		/* enum op_kind */
+	uint8_t mem;		/* access of rm: when memory, and when a register */
+	uint8_t size;		/* of the rm operand in bytes */
+	uint8_t align;		/* demanded of a memory operand, or 0 */
+	uint8_t regf, rmf;	/* enum op_file */
+	uint8_t reg_byte;	/* the reg operand is a byte register */
+	uint8_t wreg;		/* the reg operand is written */
+	uint8_t drop_rep;	/* encode without f2/f3 */
 	uint8_t freads, fkills; /* FL_*; a killed flag is written or left undefined */
-	uint8_t fwrites;   /* touches flags at all, even if only sometimes */
+	uint8_t fwrites;	/* touches flags at all, even if only sometimes */
 };
 
 /* Flags read by condition code cc (low four bits of the opcode). */
