@@ -28,6 +28,8 @@ static int run(struct vcpu *c, const struct simd_ins *s, void *mem)
 {
 	int vec;
 
+	if (!s->flags)
+		return s->run(s, &c->simd_regs, mem);
 	c->simd_flags = cpu_rflags(c);
 	vec = s->run(s, &c->simd_regs, mem);
 	c->st.rflags = (c->st.rflags & ~FL_ARITH) | (c->simd_flags & FL_ARITH);

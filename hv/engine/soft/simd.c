@@ -245,6 +245,7 @@ static int compile_sse(struct simd_cache *c, const struct insn *i, struct simd_i
 	s.mem_size = mem_size(&p);
 	s.mem = mem_dir(&p);
 	s.align = p.is_mem && o->fl & O_A16 ? 16 : 0;
+	s.flags = !!(o->fl & O_EFL);
 	s.tiny = o->tiny;
 	s.dst = i->reg & 15;
 	/* cvtpi2ps and cvtpi2pd from memory leave the x87 state alone */

@@ -38,6 +38,7 @@ struct simd_ins {
 	uint8_t unit;	   /* enum simd_unit: which of #NM/#UD/#MF rules apply */
 	uint8_t waits;	   /* a pending unmasked x87 exception is raised first, before memory
 			    * is touched: check simd_x87_pending(); run checks it again */
+	uint8_t flags;	   /* *rflags is used; where 0 it is neither read nor written in effect */
 	uint8_t tiny, dst; /* simd_run.c's */
 };
 

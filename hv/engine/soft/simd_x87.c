@@ -268,7 +268,8 @@ static int compile_reg(struct simd_cache *c, const struct insn *i, struct simd_i
 		s->waits = 0;
 		s->run = run_fnstsw_ax;
 	}
-	return put_stub(c, code, 2, uses_flags(i->op, modrm), &s->code);
+	s->flags = uses_flags(i->op, modrm);
+	return put_stub(c, code, 2, s->flags, &s->code);
 }
 
 int simd_x87_compile(struct simd_cache *c, const struct insn *i, struct simd_ins *ret)
