@@ -190,10 +190,14 @@ static int start_threads(struct domain *d)
 {
 	int r = service_start(d);
 
-	d->life.active = 0;
 	for (unsigned i = 0; r >= 0 && i < d->max_vcpus; i++) {
-		d->life.active++; /* it comes to the gate and takes itself off */
 		r = vcpu_start(&d->vcpu[i]);
+		if (r < 0)
+			break;
+		/* It comes to the gate and takes itself off, perhaps before this. */
+		pthread_mutex_lock(&d->life.lock);
+		d->life.active++;
+		pthread_mutex_unlock(&d->life.lock);
 	}
 	return r;
 }

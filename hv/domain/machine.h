@@ -170,7 +170,7 @@ struct domain {
 		pthread_mutex_t lock;
 		pthread_cond_t cond;
 		enum domain_state state;
-		unsigned active;   /* vCPU threads outside the gate */
+		int active;   /* vCPU threads outside the gate */
 		_Atomic bool stop; /* to the gate, all */
 		bool quit, reported;
 		unsigned reason;

@@ -133,16 +133,17 @@ void wallclock_publish(struct domain *d)
 	clock_gettime(CLOCK_REALTIME, &ts);
 	now = guest_now(d);
 	ns = (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec - now;
+	pthread_mutex_lock(&d->evt.lock);
 	sec = (uint64_t)s->wc_sec_hi << 32 | s->wc_sec;
 	off = (int64_t)(ns - (sec * 1000000000u + s->wc_nsec));
 	if (off > -1000000 && off < 1000000)
-		return; /* within a millisecond: not worth a guest's attention */
-	pthread_mutex_lock(&d->evt.lock);
+		goto out; /* within a millisecond: not worth a guest's attention */
 	version = __atomic_load_n(&s->wc_version, __ATOMIC_RELAXED) | 1;
 	__atomic_store_n(&s->wc_version, version, __ATOMIC_SEQ_CST);
 	s->wc_sec = (uint32_t)(ns / 1000000000u);
 	s->wc_sec_hi = (uint32_t)(ns / 1000000000u >> 32);
 	s->wc_nsec = (uint32_t)(ns % 1000000000u);
 	__atomic_store_n(&s->wc_version, version + 1, __ATOMIC_SEQ_CST);
+out:
 	pthread_mutex_unlock(&d->evt.lock);
 }
