@@ -88,6 +88,7 @@ struct vm {
 	_Atomic(struct vcpu *) *v; /* [max_vcpus] */
 	uint64_t code_gfns;
 	_Atomic uint32_t *code;	    /* per gfn: the vCPUs that hold code decoded from it */
+	uint64_t *code_sum;	    /* per gfn: of its bytes when it became code */
 	pthread_mutex_t split_lock; /* locked operations across pages */
 };
 

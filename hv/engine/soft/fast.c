@@ -114,10 +114,10 @@ static int pick_shift(struct op *o, const struct insn *i)
 {
 	unsigned n = insn_size(i);
 
-	if (i->mod != 3)
+	o->imm = i->op < 0xd0 ? i->imm : 1;
+	if (i->mod != 3 || !(o->imm & (n == 8 ? 63 : 31)))
 		return FAST_NONE;
 	o->dst = reg_off(i, i->rm, n);
-	o->imm = i->op < 0xd0 ? i->imm : 1;
 	return use(o, fast_shift(i->reg & 7, i->op >= 0xd2, n));
 }
 

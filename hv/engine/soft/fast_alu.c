@@ -167,15 +167,16 @@ op_fn *fast_unary(unsigned kind, bool mem, unsigned n)
 	return t[kind][mem][size_index(n)];
 }
 
-/* A count of zero leaves every flag: they all go in. */
-#define SHIFT_HANDLERS(name, S, T, sfx)                              \
+/* Rotates keep most flags, and so does a count of zero: they all go in.  Shifts
+ * by an immediate other than zero (fast_pick() sees to that) set them all. */
+#define SHIFT_HANDLERS(name, con, pre, S, T, sfx)                    \
 	static void name##_i_##S(struct vcpu *c, const struct op *o) \
 	{                                                            \
 		uint16_t fl = c->fl;                                 \
 		T d = SLOT(T, o->dst);                               \
                                                                      \
-		asm(FL_IN #name sfx " %%cl, %[d]" FL_OUT             \
-		    : "+a"(fl), [d] "+q"(d)                          \
+		asm(pre #name sfx " %%cl, %[d]" FL_OUT               \
+		    : con(fl), [d] "+q"(d)                           \
 		    : "c"((uint8_t)o->imm)                           \
 		    : "cc");                                         \
 		c->fl = fl;                                          \
@@ -195,19 +196,19 @@ op_fn *fast_unary(unsigned kind, bool mem, unsigned n)
 		PUT(T, o->dst, d);                                   \
 		NEXT;                                                \
 	}
-#define SHIFT(name)                            \
-	SHIFT_HANDLERS(name, 0, uint8_t, "b")  \
-	SHIFT_HANDLERS(name, 1, uint16_t, "w") \
-	SHIFT_HANDLERS(name, 2, uint32_t, "l") \
-	SHIFT_HANDLERS(name, 3, uint64_t, "q")
+#define SHIFT(name, con, pre)                            \
+	SHIFT_HANDLERS(name, con, pre, 0, uint8_t, "b")  \
+	SHIFT_HANDLERS(name, con, pre, 1, uint16_t, "w") \
+	SHIFT_HANDLERS(name, con, pre, 2, uint32_t, "l") \
+	SHIFT_HANDLERS(name, con, pre, 3, uint64_t, "q")
 
-SHIFT(rol)
-SHIFT(ror)
-SHIFT(rcl)
-SHIFT(rcr)
-SHIFT(shl)
-SHIFT(shr)
-SHIFT(sar)
+SHIFT(rol, CARRY_IN, FL_IN)
+SHIFT(ror, CARRY_IN, FL_IN)
+SHIFT(rcl, CARRY_IN, FL_IN)
+SHIFT(rcr, CARRY_IN, FL_IN)
+SHIFT(shl, OUT_ONLY, NOTHING)
+SHIFT(shr, OUT_ONLY, NOTHING)
+SHIFT(sar, OUT_ONLY, NOTHING)
 
 op_fn *fast_shift(unsigned kind, bool by_cl, unsigned n)
 {

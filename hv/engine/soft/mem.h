@@ -129,6 +129,8 @@ void mmu_drop_write_gfn(struct vcpu *c, uint64_t gfn);
 bool code_can_enter(const struct vcpu *c, uint64_t gfn);
 void code_enter(struct vcpu *c, uint64_t gfn);
 void code_leave(struct vcpu *c, uint64_t gfn);
+/* The frame is being mapped for execution: is it still what was decoded? */
+void code_check(struct vcpu *c, uint64_t gfn);
 static inline bool code_present(const struct vcpu *c, uint64_t gfn)
 {
 	return gfn < c->vm->code_gfns && atomic_load(&c->vm->code[gfn]);

@@ -229,6 +229,8 @@ void *mmu_fill(struct vcpu *c, uint64_t va, enum access acc, enum tlb_mode tm, u
 		return NULL;
 	if (acc == ACC_WRITE && code_present(c, x.gpa >> 12))
 		code_leave(c, x.gpa >> 12);
+	if (acc == ACC_EXEC && code_present(c, x.gpa >> 12))
+		code_check(c, x.gpa >> 12);
 	if (acc == ACC_EXEC || !watched(c, va))
 		install(c, tm, acc, va, page, &x);
 	return page + (va & 0xfff);

@@ -18,6 +18,7 @@ static void vm_free(struct vm *vm)
 		return;
 	pthread_mutex_destroy(&vm->split_lock);
 	free(vm->code);
+	free(vm->code_sum);
 	free(vm->v);
 	free(vm);
 }
@@ -38,8 +39,9 @@ static int vm_new(const struct vm_config *cfg, struct vm **ret)
 	pthread_mutex_init(&vm->split_lock, NULL);
 	vm->code_gfns = pages ? p2m_ram_gfn(pages - 1) + 1 : 0;
 	vm->code = calloc(vm->code_gfns + 1, sizeof(*vm->code));
+	vm->code_sum = calloc(vm->code_gfns + 1, sizeof(*vm->code_sum));
 	vm->v = calloc(cfg->max_vcpus, sizeof(*vm->v));
-	if (!vm->code || !vm->v) {
+	if (!vm->code || !vm->code_sum || !vm->v) {
 		vm_free(vm);
 		return -ENOMEM;
 	}

@@ -64,6 +64,25 @@ static void a_store_by_an_alias_is_seen(void **s)
 	rig_free(g);
 }
 
+GUEST(code_reload, "mov %cr3, %rax\nmov %rax, %cr3\njmp *%rbx");
+
+static void a_page_refilled_from_outside_runs_as_refilled_once_mapped_again(void **s)
+{
+	struct rig *g = with(code_alias_fn, code_alias_fn_end, 0x40000);
+
+	for (uint32_t k = 1; k < 50; k++) {
+		memcpy(g->ram + 0x40001, &k, 4); /* as a backend writes: the engine can't know */
+		g->ram[0x40005] = 0xf4;
+		*pte(g, 0x50000 + 0x1000 * (k & 1)) = 0x40007;
+		PUT_CODE(g, AT_CODE, code_reload);
+		regs(g)->r[R_RBX] = 0x50000 + 0x1000 * (k & 1);
+		regs(g)->rip = AT_CODE;
+		rig_expect_end(g);
+		assert_int_equal(regs(g)->r[R_RAX], k);
+	}
+	rig_free(g);
+}
+
 GUEST(code_straddle, "mov $0x1122334455667788, %rax\nmov %rax, %rbx\n");
 
 static void instructions_across_pages_use_both_translations(void **s)
@@ -296,6 +315,7 @@ int main(void)
 		cmocka_unit_test(a_store_into_the_next_instruction_is_seen),
 		cmocka_unit_test(a_routine_rewritten_each_time_runs_as_rewritten),
 		cmocka_unit_test(a_store_by_an_alias_is_seen),
+		cmocka_unit_test(a_page_refilled_from_outside_runs_as_refilled_once_mapped_again),
 		cmocka_unit_test(instructions_across_pages_use_both_translations),
 		cmocka_unit_test(rep_movs_stops_at_a_fault_and_goes_on),
 		cmocka_unit_test(overlapping_and_backward_strings_go_item_by_item),
