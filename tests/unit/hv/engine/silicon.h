@@ -29,7 +29,10 @@ struct insn; /* hv/engine/soft/insn.h: not included, its REG_RIP is also ucontex
 #define SIL_RO	  3u
 #define SIL_LEN	  (SIL_PAGES * 4096u)
 
-#define VEC_DB 1
+#define SIL_CS64 0x33 /* Linux's selectors, and the guest's */
+#define SIL_CS32 0x23
+#define SIL_DS	 0x2b
+
 #define VEC_BP 3
 
 struct sil_state {
@@ -38,6 +41,7 @@ struct sil_state {
 	uint8_t fx[512] __attribute__((aligned(16)));
 	int vec; /* out: VEC_BP when it went through to an int3 */
 	uint64_t err, cr2;
+	bool is32; /* in a flat 32-bit segment (compatibility mode) */
 };
 
 void sil_init(void);

@@ -95,6 +95,7 @@ static void build_idt(struct guest *g)
 		memcpy(page(g, PG_VECS) + v * VEC_STEP, "\x0f\x01\xc1", 3);
 	}
 	put64(page(g, PG_GDT) + 8, 0x00af9b000000ffff);	   /* ring 0, 64-bit code */
+	put64(page(g, PG_GDT) + 0x20, 0x00cffb000000ffff); /* ring 3, 32-bit code */
 	put64(page(g, PG_GDT) + 0x28, 0x00cff3000000ffff); /* ring 3 data */
 	put64(page(g, PG_GDT) + 0x30, 0x00affb000000ffff); /* ring 3, 64-bit code */
 	put64(page(g, PG_GDT) + 0x800 + 4, STACK_TOP);	   /* RSP0 */
@@ -182,11 +183,14 @@ static void state_of(const struct sil_state *st, struct vcpu_state *s)
 	for (unsigned i = 0; i < S_NR; i++)
 		s->s[i] = none;
 	s->s[S_CS] = (struct seg){ .limit = ~0u,
-				   .sel = 0x33,
-				   .attr = 0xb | SEG_S | 3 << 5 | SEG_P | SEG_L | SEG_G };
+				   .sel = st->is32 ? SIL_CS32 : SIL_CS64,
+				   .attr = 0xb | SEG_S | 3 << 5 | SEG_P | SEG_G |
+					   (st->is32 ? SEG_DB : SEG_L) };
 	s->s[S_SS] = (struct seg){ .limit = ~0u,
-				   .sel = 0x2b,
+				   .sel = SIL_DS,
 				   .attr = 3 | SEG_S | 3 << 5 | SEG_P | SEG_DB | SEG_G };
+	if (st->is32)
+		s->s[S_DS] = s->s[S_ES] = s->s[S_SS];
 	s->s[S_TR] =
 		(struct seg){ .base = TSS_VA, .limit = 0x67, .sel = 0x40, .attr = 0xb | SEG_P };
 	s->gdt = (struct dtable){ .base = GDT_VA, .limit = 0x7ff };

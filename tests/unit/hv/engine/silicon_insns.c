@@ -94,6 +94,11 @@ static const struct family families[] = {
 	  { MF(0x0d, 0x0d), MF(0x18, 0x1f), MFR(0xae, 0xe0), M1(0x90, 0x90), MF(0x0b, 0x0b),
 	    MF(0xff, 0xff), MF(0xb9, 0xb9), M1(0xf4, 0xf4), M1(0xfa, 0xfb), M1(0x6c, 0x6f),
 	    M1(0xe4, 0xe7), M1(0xec, 0xef) } },
+	{ "legacy",
+	  PFX_LOCK, /* mostly #UD in 64-bit code */
+	  { M1(0x27, 0x27), M1(0x2f, 0x2f), M1(0x37, 0x37), M1(0x3f, 0x4f), M1(0x60, 0x63),
+	    M1(0xd4, 0xd6), M1(0x06, 0x06), M1(0x0e, 0x0e), M1(0x16, 0x16), M1(0x1e, 0x1e),
+	    M1(0xf1, 0xf1), M1R(0x82, 0xff) } },
 	{ "x87", 0, { M1(0xd8, 0xdf), M1(0x9b, 0x9b) } },
 	{ "mmx-sse",
 	  PFX_REP | PFX_OFTEN66,
@@ -106,7 +111,8 @@ static const struct family families[] = {
 };
 
 static struct guest *guest;
-static ZydisDecoder zdec;
+static enum insn_mode mode;
+static ZydisDecoder zdec; /* for mode */
 static uint8_t mem0[SIL_LEN], cpu_mem[SIL_LEN], our_mem[SIL_LEN];
 
 struct subject {
@@ -147,7 +153,7 @@ static void random_bytes(const struct family *f, uint8_t code[15])
 		code[n++] = 0xf0;
 	if (sil_rand() % 32 == 0)
 		code[n++] = 0x65; /* GS: base 0 on both sides */
-	if (sil_rand() & 1)
+	if (mode == MODE_64 && sil_rand() & 1)
 		code[n++] = 0x40 | (sil_rand() & 15);
 	if (p->map != MAP_1)
 		code[n++] = 0x0f;
@@ -170,23 +176,32 @@ static bool is_wanted(const struct subject *s)
 {
 	const struct insn *i = &s->i;
 
-	if (i->map == MAP_1 && i->op == 0x8e)
+	if (i->map == MAP_1 && (i->op == 0x8e || i->op == 0x07 || i->op == 0x17 || i->op == 0x1f))
 		return false;
 	if (i->map == MAP_0F && (i->op == 0xa1 || i->op == 0xa9))
 		return false;
 	if (i->seg == S_FS)
 		return false;
 	/* Intel ignores 66 on a near branch, AMD cuts RIP to 16 bits */
-	if (s->z.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE && i->p66)
+	if (s->z.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE && i->p66 && mode == MODE_64)
+		return false;
+	/* fxsave and fxrstor leave xmm8 to xmm15 alone in 32-bit code, ours do not */
+	if (i->map == MAP_0F && i->op == 0xae && mode != MODE_64)
 		return false;
 	/* what repne does to loop, nobody says; prefetch of a register is a nop on
 	 * Intel, #UD on AMD */
 	if ((i->map == MAP_1 && i->op >= 0xe0 && i->op <= 0xe3 && i->rep) ||
 	    (i->map == MAP_0F && i->op == 0x0d && i->mod == 3))
 		return false;
+	/* two bad operands again: whether a null GS or a page is found first */
+	if (mode == MODE_32 && i->seg == S_GS && s->z.meta.category == ZYDIS_CATEGORY_STRINGOP)
+		return false;
 	/* a branch into the middle of itself could become anything */
 	if (s->ops[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && s->ops[0].imm.is_relative) {
 		uint64_t to = SIL_START + i->len + (uint64_t)s->ops[0].imm.value.s;
+
+		if (mode != MODE_64)
+			to &= i->p66 ? 0xffff : 0xffffffff;
 
 		if (to >> 47)
 			return false; /* the kernel's half looks different on each side */
@@ -203,7 +218,7 @@ static bool parse(struct subject *s)
 		return false;
 	if (!guest_may_try(guest, &s->z))
 		return false;
-	if (insn_decode(s->code, 15, MODE_64, &s->i) < 0) {
+	if (insn_decode(s->code, 15, mode, &s->i) < 0) {
 		s->i.len = s->z.length; /* ours to answer for */
 		return false;
 	}
@@ -252,7 +267,8 @@ static void aim_string(struct subject *s, struct sil_state *st)
 	st->r[R_RSI] = string_target(size, down);
 	st->r[R_RDI] = near ? st->r[R_RSI] + sil_rand() % 32 - 16 : string_target(size, down);
 	st->r[R_RCX] = sil_rand() % 16 ? sil_rand() % 40 : sil_rand_int();
-	if (s->i.adsize == 4) /* upper halves don't count, and are cleared only if written */
+	if (mode == MODE_64 &&
+	    s->i.adsize == 4) /* upper halves don't count, and are cleared only if written */
 		for (unsigned r = 0; r < 3; r++)
 			st->r[(const uint8_t[]){ R_RSI, R_RDI, R_RCX }[r]] |=
 				sil_rand() & 1 ? 0 : sil_rand() << 32;
@@ -289,7 +305,8 @@ static bool aim_memory(struct subject *s, struct sil_state *st)
 	if (s->i.map == MAP_1 && s->i.op >= 0xa0 && s->i.op <= 0xa3) {
 		memcpy(s->code + s->i.imm_off, &t, s->i.imm_len);
 	} else if (s->i.has_modrm && s->i.mod != 3) {
-		if (!sil_aim(s->code, &s->i, st->r, t))
+		/* 16-bit addresses are all below what is mapped */
+		if (s->i.adsize > 2 && !sil_aim(s->code, &s->i, st->r, t))
 			return false;
 	}
 	if (s->mem_size == 8)
@@ -354,6 +371,7 @@ static bool random_state(struct subject *s, struct sil_state *st)
 	memset(st, 0, sizeof(*st));
 	for (unsigned k = 0; k < 16; k++)
 		st->r[k] = sil_rand_int();
+	st->is32 = mode == MODE_32;
 	st->rip = SIL_START;
 	st->rflags = (sil_rand() & ARITH) | 0x202;
 	sil_rand_fx(st->fx);
@@ -363,9 +381,11 @@ static bool random_state(struct subject *s, struct sil_state *st)
 	if (!aim_bit_offset(s, st) || !aim_memory(s, st))
 		return false;
 	aim_compare(s, st);
+	for (unsigned k = 0; k < 16 && mode == MODE_32; k++)
+		st->r[k] = k < 8 ? (uint32_t)st->r[k] : 0;
 	if (st->r[R_RSP] - (SIL_CODE - 4096) < 3 * 4096)
 		return false; /* aimed by way of rsp: the stack would be in the code */
-	return insn_decode(s->code, 15, MODE_64, &s->i) == 0;
+	return insn_decode(s->code, 15, mode, &s->i) == 0;
 }
 
 /* Flags the manuals leave open after this very operation. */
@@ -425,7 +445,11 @@ static void run_family(const struct family *f)
 	struct subject s;
 
 	sil_catch();
-	sil_seed(silicon_seed() * 64 + (unsigned)(f - families));
+	sil_seed(silicon_seed() * 128 + (unsigned)(f - families) + (mode == MODE_32 ? 64 : 0));
+	ZydisDecoderInit(&zdec,
+			 mode == MODE_64 ? ZYDIS_MACHINE_MODE_LONG_64
+					 : ZYDIS_MACHINE_MODE_LONG_COMPAT_32,
+			 mode == MODE_64 ? ZYDIS_STACK_WIDTH_64 : ZYDIS_STACK_WIDTH_32);
 	for (unsigned i = 0; i < SIL_LEN; i += 64)
 		sil_rand_bytes(mem0 + i, 64);
 	memset(mem0 + SIL_HOLE * 4096, 0, 4096);
@@ -442,12 +466,18 @@ static void run_family(const struct family *f)
 
 static void a_family_runs_as_on_the_cpu(void **state)
 {
+	mode = MODE_64;
+	run_family(*state);
+}
+
+static void a_family_runs_in_32_bit_code_too(void **state)
+{
+	mode = MODE_32;
 	run_family(*state);
 }
 
 static int setup(void **state)
 {
-	ZydisDecoderInit(&zdec, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	sil_init();
 	guest = guest_new("soft");
 	return guest ? 0 : -1;
@@ -463,17 +493,22 @@ int main(void)
 {
 	enum { NR = sizeof(families) / sizeof(families[0]) };
 	const char *only = getenv("SILICON_FAMILY");
-	struct CMUnitTest tests[NR];
-	char names[NR][64];
+	struct CMUnitTest tests[2 * NR];
+	char names[2 * NR][64];
 	unsigned n = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	for (unsigned i = 0; i < NR; i++) {
-		if (only && strcmp(only, families[i].name))
+	for (unsigned i = 0; i < 2 * NR; i++) {
+		const struct family *f = &families[i % NR];
+
+		if (only && strcmp(only, f->name))
 			continue;
-		snprintf(names[n], sizeof(names[n]), "%s_runs_as_on_the_cpu", families[i].name);
-		tests[n] = (struct CMUnitTest){ names[n], a_family_runs_as_on_the_cpu, NULL, NULL,
-						(void *)&families[i] };
+		snprintf(names[n], sizeof(names[n]),
+			 i < NR ? "%s_runs_as_on_the_cpu" : "%s_runs_in_32_bit_code_too", f->name);
+		tests[n] = (struct CMUnitTest){ names[n],
+						i < NR ? a_family_runs_as_on_the_cpu
+						       : a_family_runs_in_32_bit_code_too,
+						NULL, NULL, (void *)f };
 		n++;
 	}
 	return _cmocka_run_group_tests("hv/engine/silicon_insns", tests, n, setup, teardown);

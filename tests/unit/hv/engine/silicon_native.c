@@ -16,37 +16,49 @@
 static struct sil_state cur __attribute__((used));
 static uint64_t host_rsp __attribute__((used));
 static const uint64_t start_rip __attribute__((used)) = SIL_START;
+/* Linux's flat 32-bit code and data segments. */
+static const struct {
+	uint32_t eip;
+	uint16_t cs;
+} start_far __attribute__((used)) = { (uint32_t)SIL_START, SIL_CS32 };
 static uint8_t alt_stack[65536];
 
 void sil_enter(void);
+void sil_enter32(void);
 void sil_back(void);
 
-__asm__(".text\n"
-	"sil_enter:\n"
-	"	push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15\n"
-	"	mov %rsp, host_rsp(%rip)\n"
-	"	fxrstor64 144+cur(%rip)\n"
-	"	push 136+cur(%rip)\n"
-	"	popfq\n"
-	"	mov 0+cur(%rip), %rax\n"
-	"	mov 8+cur(%rip), %rcx\n"
-	"	mov 16+cur(%rip), %rdx\n"
-	"	mov 24+cur(%rip), %rbx\n"
-	"	mov 32+cur(%rip), %rsp\n"
-	"	mov 40+cur(%rip), %rbp\n"
-	"	mov 48+cur(%rip), %rsi\n"
-	"	mov 56+cur(%rip), %rdi\n"
-	"	mov 64+cur(%rip), %r8\n"
-	"	mov 72+cur(%rip), %r9\n"
-	"	mov 80+cur(%rip), %r10\n"
-	"	mov 88+cur(%rip), %r11\n"
-	"	mov 96+cur(%rip), %r12\n"
-	"	mov 104+cur(%rip), %r13\n"
-	"	mov 112+cur(%rip), %r14\n"
+#define LOAD_GPRS                    \
+	"	mov 0+cur(%rip), %rax\n"   \
+	"	mov 8+cur(%rip), %rcx\n"   \
+	"	mov 16+cur(%rip), %rdx\n"  \
+	"	mov 24+cur(%rip), %rbx\n"  \
+	"	mov 32+cur(%rip), %rsp\n"  \
+	"	mov 40+cur(%rip), %rbp\n"  \
+	"	mov 48+cur(%rip), %rsi\n"  \
+	"	mov 56+cur(%rip), %rdi\n"  \
+	"	mov 64+cur(%rip), %r8\n"   \
+	"	mov 72+cur(%rip), %r9\n"   \
+	"	mov 80+cur(%rip), %r10\n"  \
+	"	mov 88+cur(%rip), %r11\n"  \
+	"	mov 96+cur(%rip), %r12\n"  \
+	"	mov 104+cur(%rip), %r13\n" \
+	"	mov 112+cur(%rip), %r14\n" \
 	"	mov 120+cur(%rip), %r15\n"
-	"	jmp *start_rip(%rip)\n"
+#define ENTER                                                                 \
+	"	push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15\n" \
+	"	mov %rsp, host_rsp(%rip)\n"                                         \
+	"	fxrstor64 144+cur(%rip)\n"                                          \
+	"	push 136+cur(%rip)\n"                                               \
+	"	popfq\n"
+
+__asm__(".text\n"
+	"sil_enter:\n" ENTER LOAD_GPRS "	jmp *start_rip(%rip)\n"
+	"sil_enter32:\n"
+	"	mov $0x2b, %eax; mov %eax, %ds; mov %eax, %es\n" ENTER LOAD_GPRS
+	"	ljmp *start_far(%rip)\n"
 	"sil_back:\n"
 	"	fninit\n"
+	"	xor %eax, %eax; mov %eax, %ds; mov %eax, %es\n"
 	"	pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
 	"	ret\n");
 _Static_assert(offsetof(struct sil_state, rflags) == 136, "assembly");
@@ -76,6 +88,7 @@ static void on_signal(int sig, siginfo_t *si, void *ctx)
 	memcpy(cur.fx, uc->uc_mcontext.fpregs, sizeof(cur.fx));
 	memset(cur.fx + 416, 0, 96);
 	memcpy((uint8_t *)uc->uc_mcontext.fpregs + 24, &csr, 4);
+	g[REG_CSGSFS] = (g[REG_CSGSFS] & ~0xffffll) | SIL_CS64;
 	g[REG_RSP] = (greg_t)host_rsp;
 	g[REG_RIP] = (greg_t)(uintptr_t)sil_back;
 	g[REG_EFL] &= ~0x40d00ll; /* TF, DF, OF, AC */
@@ -118,7 +131,10 @@ void sil_run(const uint8_t *code, unsigned n, struct sil_state *st)
 	memcpy((void *)SIL_START, code, n);
 	cur = *st;
 	cur.rflags |= 2;
-	sil_enter();
+	if (st->is32)
+		sil_enter32();
+	else
+		sil_enter();
 	memset((void *)SIL_START, 0xcc, n);
 	*st = cur;
 }

@@ -89,8 +89,11 @@ bool sil_settle(const struct insn *i, unsigned mem_size, const struct sil_state 
 {
 	if (cpu->vec == 14 && ours->vec == 14)
 		settle_page_faults(i, mem_size, cpu, ours);
+	/* popa that faults half way: AMD keeps what it popped */
+	if (in->is32 && is_op(i, MAP_1, 0x61) && cpu->vec == 14 && ours->vec == 14)
+		return false;
 	/* movsxd to 16 bits reads 2 bytes on Intel, 4 on AMD */
-	if (is_op(i, MAP_1, 0x63) && i->opsize == 2 && mem_size)
+	if (!in->is32 && is_op(i, MAP_1, 0x63) && i->opsize == 2 && mem_size)
 		return false;
 	/* 16-bit shld and shrd by more than 16: the result is undefined too */
 	if (i->map == MAP_0F && (i->op & 0xf6) == 0xa4 && i->opsize == 2)
