@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 
 #include "hv/engine/soft/op.h"
+#include "hv/engine/soft/jit.h"
 
 #define ARENA_SIZE (24u << 20)
 #define HASH_BITS  14u
@@ -86,6 +87,7 @@ void blocks_drop_page(struct vcpu *c, uint64_t gfn)
 {
 	struct blocks *b = c->blocks;
 
+	jit_inval(c->jit, gfn);
 	for (struct code_page **pp = page_slot(b, gfn); *pp; pp = &(*pp)->next) {
 		struct code_page *p = *pp;
 
@@ -109,6 +111,7 @@ void blocks_drop_all(struct vcpu *c)
 {
 	struct blocks *b = c->blocks;
 
+	jit_reset(c->jit);
 	memset(b->hash, 0, sizeof(b->hash));
 	memset(b->pages, 0, sizeof(b->pages));
 	b->dropped = true;

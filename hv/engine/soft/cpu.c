@@ -6,6 +6,7 @@
 #include <cpuid.h>
 
 #include "hv/engine/soft/mem.h"
+#include "hv/engine/soft/jit.h"
 
 void cpu_load_flags(struct vcpu *c)
 {
@@ -172,4 +173,10 @@ void cpuid_supported(uint32_t leaf, uint32_t subleaf, struct cpuid_leaf *ret)
 	ret->ebx |= simd[1];
 	ret->ecx |= simd[2];
 	ret->edx |= simd[3];
+}
+
+void cpu_call(struct vcpu *c, uint32_t bits)
+{
+	atomic_fetch_or(&c->attn, bits);
+	jit_poll(c->jit);
 }

@@ -68,7 +68,10 @@ struct replay {
 	uint64_t addr, val;
 };
 
-enum attn { ATTN_KICK = 1, ATTN_MAIL = 2 };
+/* ATTN_BLOCK is no call for attention: it stays set where translated code runs, so
+ * that the decoded blocks come back after each one. */
+enum attn { ATTN_KICK = 1, ATTN_MAIL = 2, ATTN_BLOCK = 4 };
+#define ATTN_CALLS (ATTN_KICK | ATTN_MAIL)
 enum mail { MAIL_FLUSH = 1, MAIL_WRITE_TLB = 2, MAIL_INVAL = 4 };
 #define MAIL_GFNS 16u
 
@@ -90,9 +93,11 @@ struct vm {
 	_Atomic uint32_t *code;	    /* per gfn: the vCPUs that hold code decoded from it */
 	uint64_t *code_sum;	    /* per gfn: of its bytes when it became code */
 	pthread_mutex_t split_lock; /* locked operations across pages */
+	bool reference;		    /* decoded blocks only, no translator */
 };
 
 struct blocks;
+struct jit;
 struct jump;
 struct block;
 
@@ -122,6 +127,7 @@ struct vcpu {
 	unsigned id;
 	struct tlb *tlb;
 	struct blocks *blocks;
+	struct jit *jit; /* NULL: decoded blocks only */
 	struct simd_cache *simd;
 	struct simd_regs simd_regs;
 	uint64_t simd_flags;
@@ -187,6 +193,14 @@ void cpu_learn_cpuid(struct vcpu *c);
 void cpu_load_flags(struct vcpu *c); /* st.rflags to fl, and back */
 void cpu_store_flags(struct vcpu *c);
 void cpuid_supported(uint32_t leaf, uint32_t subleaf, struct cpuid_leaf *ret);
+
+/* Any thread: have the vCPU look at its attention bits soon. */
+void cpu_call(struct vcpu *c, uint32_t bits);
+
+static inline bool cpu_called(const struct vcpu *c)
+{
+	return atomic_load(&c->attn) & ATTN_CALLS;
+}
 
 static inline bool cpu_user(const struct vcpu *c)
 {

@@ -31,14 +31,14 @@ enum {
 	H_R15
 };
 
-struct emit {
+struct code_buf {
 	uint8_t *w;	    /* where bytes are written (the writable view) */
 	uint8_t *end;	    /* one past the room */
 	intptr_t exec_bias; /* add to a write address to get the executable one */
 	bool full;
 };
 
-static inline void e_u8(struct emit *e, uint8_t v)
+static inline void e_u8(struct code_buf *e, uint8_t v)
 {
 	if (e->w >= e->end) {
 		e->full = true;
@@ -47,7 +47,7 @@ static inline void e_u8(struct emit *e, uint8_t v)
 	*e->w++ = v;
 }
 
-static inline void e_bytes(struct emit *e, const void *p, size_t n)
+static inline void e_bytes(struct code_buf *e, const void *p, size_t n)
 {
 	if ((size_t)(e->end - e->w) < n) {
 		e->full = true;
@@ -58,26 +58,26 @@ static inline void e_bytes(struct emit *e, const void *p, size_t n)
 	e->w += n;
 }
 
-static inline void e_u32(struct emit *e, uint32_t v)
+static inline void e_u32(struct code_buf *e, uint32_t v)
 {
 	e_bytes(e, &v, 4);
 }
-static inline void e_u64(struct emit *e, uint64_t v)
+static inline void e_u64(struct code_buf *e, uint64_t v)
 {
 	e_bytes(e, &v, 8);
 }
 
-static inline uint8_t *e_here(const struct emit *e)
+static inline uint8_t *e_here(const struct code_buf *e)
 {
 	return e->w;
 }
-static inline const uint8_t *e_exec(const struct emit *e, const uint8_t *w)
+static inline const uint8_t *e_exec(const struct code_buf *e, const uint8_t *w)
 {
 	return w + e->exec_bias;
 }
 
 /* ModRM for [rsp + disp] with reg. */
-static inline void e_modrm_sp(struct emit *e, unsigned reg, int32_t disp)
+static inline void e_modrm_sp(struct code_buf *e, unsigned reg, int32_t disp)
 {
 	bool small = disp >= -128 && disp < 128;
 
@@ -90,7 +90,7 @@ static inline void e_modrm_sp(struct emit *e, unsigned reg, int32_t disp)
 }
 
 /* op reg, [rsp+disp] / op [rsp+disp], reg; w: 64-bit. */
-static inline void e_op_sp(struct emit *e, bool w, uint8_t op, unsigned reg, int32_t disp)
+static inline void e_op_sp(struct code_buf *e, bool w, uint8_t op, unsigned reg, int32_t disp)
 {
 	uint8_t rex = (uint8_t)(0x40 | (w ? 8 : 0) | (reg >= 8 ? 4 : 0));
 
@@ -100,18 +100,19 @@ static inline void e_op_sp(struct emit *e, bool w, uint8_t op, unsigned reg, int
 	e_modrm_sp(e, reg, disp);
 }
 
-static inline void e_load_sp(struct emit *e, unsigned reg, int32_t disp)
+static inline void e_load_sp(struct code_buf *e, unsigned reg, int32_t disp)
 {
 	e_op_sp(e, true, 0x8b, reg, disp);
 }
 
-static inline void e_store_sp(struct emit *e, int32_t disp, unsigned reg)
+static inline void e_store_sp(struct code_buf *e, int32_t disp, unsigned reg)
 {
 	e_op_sp(e, true, 0x89, reg, disp);
 }
 
 /* ModRM for [rsp + idx + disp32] with reg; opcode may be 1 byte. */
-static inline void e_op_sp_idx(struct emit *e, uint8_t op, unsigned reg, unsigned idx, int32_t disp)
+static inline void e_op_sp_idx(struct code_buf *e, uint8_t op, unsigned reg, unsigned idx,
+			       int32_t disp)
 {
 	e_u8(e, (uint8_t)(0x48 | (reg >= 8 ? 4 : 0) | (idx >= 8 ? 2 : 0)));
 	e_u8(e, op);
@@ -121,7 +122,7 @@ static inline void e_op_sp_idx(struct emit *e, uint8_t op, unsigned reg, unsigne
 }
 
 /* mov dst, src (64-bit; touches no flags) */
-static inline void e_mov_rr(struct emit *e, unsigned dst, unsigned src)
+static inline void e_mov_rr(struct code_buf *e, unsigned dst, unsigned src)
 {
 	e_u8(e, (uint8_t)(0x48 | (src >= 8 ? 4 : 0) | (dst >= 8 ? 1 : 0)));
 	e_u8(e, 0x89);
@@ -129,7 +130,7 @@ static inline void e_mov_rr(struct emit *e, unsigned dst, unsigned src)
 }
 
 /* The shortest flagless load of a constant. */
-static inline void e_mov_imm(struct emit *e, unsigned reg, uint64_t v)
+static inline void e_mov_imm(struct code_buf *e, unsigned reg, uint64_t v)
 {
 	if (v <= 0xffffffffu) {
 		if (reg >= 8)
@@ -150,7 +151,7 @@ static inline void e_mov_imm(struct emit *e, unsigned reg, uint64_t v)
 
 /* lea dst, [base + disp] (64-bit); base is not rsp/r12 aware callers use e_lea */
 #define E_NOREG 0xffu
-static inline void e_lea(struct emit *e, bool w64, unsigned dst, unsigned base, unsigned idx,
+static inline void e_lea(struct code_buf *e, bool w64, unsigned dst, unsigned base, unsigned idx,
 			 unsigned scale, int32_t disp)
 {
 	bool sib = idx != E_NOREG || base == E_NOREG || (base & 7) == 4;
@@ -182,7 +183,7 @@ static inline void e_lea(struct emit *e, bool w64, unsigned dst, unsigned base, 
 
 /* jmp/jcc rel32 to an executable address; returns the rel32's write address so
  * that it can be patched later. */
-static inline uint8_t *e_jmp(struct emit *e, const void *exec_target)
+static inline uint8_t *e_jmp(struct code_buf *e, const void *exec_target)
 {
 	uint8_t *at;
 
@@ -192,7 +193,7 @@ static inline uint8_t *e_jmp(struct emit *e, const void *exec_target)
 	return at;
 }
 
-static inline uint8_t *e_jcc(struct emit *e, unsigned cc, const void *exec_target)
+static inline uint8_t *e_jcc(struct code_buf *e, unsigned cc, const void *exec_target)
 {
 	uint8_t *at;
 

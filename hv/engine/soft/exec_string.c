@@ -154,8 +154,7 @@ static struct str setup(struct vcpu *c, const struct insn *i, unsigned n)
 static bool pause_here(struct vcpu *c, struct str *s)
 {
 	c->nreplay = c->ireplay = 0;
-	if (!s->left ||
-	    !(atomic_load(&c->attn) || c->st.rflags & FL_TF || c->db_pending || c->leave))
+	if (!s->left || !(cpu_called(c) || c->st.rflags & FL_TF || c->db_pending || c->leave))
 		return false;
 	c->next = c->st.rip;
 	c->leave = 1;

@@ -92,6 +92,7 @@ void jit_inval(struct jit *j, uint64_t gfn)
 
 	if (!j)
 		return;
+	j->link = NULL;
 	p = &j->by_gfn[hash_gfn(gfn)];
 	while ((b = *p)) {
 		if (b->gfn != gfn) {
@@ -113,9 +114,10 @@ void jit_reset(struct jit *j)
 	memset(j->hash, 0, sizeof(j->hash));
 	memset(j->by_gfn, 0, JIT_HASH * sizeof(*j->by_gfn));
 	j->nblocks = 0;
-	j->em = (struct emit){ .w = j->thunk_end,
-			       .end = j->code_w + JIT_CODE,
-			       .exec_bias = j->code_bias };
+	j->link = NULL;
+	j->em = (struct code_buf){ .w = j->thunk_end,
+				   .end = j->code_w + JIT_CODE,
+				   .exec_bias = j->code_bias };
 	j->stat_flushes++;
 	jc_flush(j, false);
 }

@@ -8,8 +8,8 @@
  * Guest flags are either in the host's flags or, in the form LAHF and SETO
  * give, at `fl`.  A block has two entries, one for each.  Between blocks that
  * jump directly the flags stay where they are; indirect jumps keep them at fl.
- * Flags that the rest of the block overwrites before anyone reads them are not
- * kept; a frame pushed by a fault or an interrupt may show their old value.
+ * A fault finds all flags right.  Only where a block begins, and overwrites the
+ * flags before anyone could see them, may an interrupt's frame show old ones.
  */
 #ifndef HV_ENGINE_SOFT_JIT_INT_H
 #define HV_ENGINE_SOFT_JIT_INT_H
@@ -109,7 +109,7 @@ struct jit {
 	const uint8_t *leave_host, *leave_mem, *fill;
 	uint8_t *code_w;
 	intptr_t code_bias;
-	struct emit em;
+	struct code_buf em;
 	uint8_t *thunk_end;
 	struct jit_block *hash[JIT_HASH];
 	struct jit_block **by_gfn; /* JIT_HASH heads, hashed by frame */

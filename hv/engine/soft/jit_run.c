@@ -48,8 +48,8 @@ out:
 
 static void *map_zero(size_t n)
 {
-	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		       -1, 0);
 
 	return p == MAP_FAILED ? NULL : p;
 }
@@ -75,9 +75,9 @@ int jit_new(struct vcpu *c, struct jit **ret)
 	cpu_cpuid(c, 0x80000001u, 0, &x1);
 	j->has_tzcnt = l7.ebx & (1u << 3); /* BMI1 */
 	j->has_lzcnt = x1.ecx & (1u << 5); /* ABM */
-	j->em = (struct emit){ .w = j->code_w,
-			       .end = j->code_w + JIT_CODE,
-			       .exec_bias = j->code_bias };
+	j->em = (struct code_buf){ .w = j->code_w,
+				   .end = j->code_w + JIT_CODE,
+				   .exec_bias = j->code_bias };
 	r = jit_make_thunks(j);
 	if (r < 0)
 		goto out;
@@ -142,6 +142,8 @@ static struct jit_block *block_at(struct jit *j, uint64_t rip)
 		const uint8_t *page = (const uint8_t *)(e->tag + e->add);
 
 		code_enter(c, side->gfn);
+		if (e->tag != (rip & ~0xfffull))
+			return NULL; /* another vCPU's mail came meanwhile */
 		b = jit_translate(j, rip, side->gfn, mode, page);
 		if (!b) {
 			j->link = NULL;

@@ -24,14 +24,14 @@ static const uint8_t fill_saved[] = { H_RAX, H_RCX, H_RDX, H_RSI, H_RDI, H_R8, H
 #define FX_MXCSR 24
 #define FX_XMM	 160
 
-static void push(struct emit *e, unsigned r)
+static void push(struct code_buf *e, unsigned r)
 {
 	if (r >= 8)
 		e_u8(e, 0x41);
 	e_u8(e, (uint8_t)(0x50 | (r & 7)));
 }
 
-static void pop(struct emit *e, unsigned r)
+static void pop(struct code_buf *e, unsigned r)
 {
 	if (r >= 8)
 		e_u8(e, 0x41);
@@ -39,7 +39,7 @@ static void pop(struct emit *e, unsigned r)
 }
 
 /* [rex] op reg, [r11 + disp32] */
-static void op_r11(struct emit *e, uint8_t rex, uint8_t op, unsigned reg, int32_t disp)
+static void op_r11(struct code_buf *e, uint8_t rex, uint8_t op, unsigned reg, int32_t disp)
 {
 	e_u8(e, (uint8_t)(rex | 0x41 | (reg >= 8 ? 4 : 0)));
 	e_u8(e, op);
@@ -48,7 +48,7 @@ static void op_r11(struct emit *e, uint8_t rex, uint8_t op, unsigned reg, int32_
 }
 
 /* movups xmm, [base + disp32] (0x10) or the other way (0x11); base r11 or rsp */
-static void movups(struct emit *e, uint8_t op, unsigned xmm, bool sp, int32_t disp)
+static void movups(struct code_buf *e, uint8_t op, unsigned xmm, bool sp, int32_t disp)
 {
 	uint8_t rex = (uint8_t)(0x40 | (xmm >= 8 ? 4 : 0) | (sp ? 0 : 1));
 
@@ -66,7 +66,7 @@ static void movups(struct emit *e, uint8_t op, unsigned xmm, bool sp, int32_t di
 }
 
 /* ldmxcsr (2) / stmxcsr (3) [r11 + disp] */
-static void mxcsr_r11(struct emit *e, unsigned ext, int32_t disp)
+static void mxcsr_r11(struct code_buf *e, unsigned ext, int32_t disp)
 {
 	e_u8(e, 0x41);
 	e_u8(e, 0x0f);
@@ -75,7 +75,7 @@ static void mxcsr_r11(struct emit *e, unsigned ext, int32_t disp)
 	e_u32(e, (uint32_t)disp);
 }
 
-static void make_enter(struct jit *j, struct emit *e)
+static void make_enter(struct jit *j, struct code_buf *e)
 {
 	union {
 		const uint8_t *p;
@@ -108,7 +108,7 @@ static void make_enter(struct jit *j, struct emit *e)
 	e_bytes(e, (uint8_t[]){ 0x41, 0xff, 0xe2 }, 3); /* jmp r10 */
 }
 
-static void make_leave(struct jit *j, struct emit *e)
+static void make_leave(struct jit *j, struct code_buf *e)
 {
 	j->leave_host = e_exec(e, e_here(e));
 	e_store_sp(e, JOFF(t0), H_RAX);
@@ -143,7 +143,7 @@ static void make_leave(struct jit *j, struct emit *e)
 	e_u8(e, 0xc3);
 }
 
-static void make_fill(struct jit *j, struct emit *e)
+static void make_fill(struct jit *j, struct code_buf *e)
 {
 	/* Pushed: the return address and 8 registers; 8 more to align by 16. */
 	const int32_t frame = XMM_BYTES + 8;
@@ -172,7 +172,7 @@ static void make_fill(struct jit *j, struct emit *e)
 
 int jit_make_thunks(struct jit *j)
 {
-	struct emit *e = &j->em;
+	struct code_buf *e = &j->em;
 
 	make_enter(j, e);
 	make_leave(j, e);

@@ -4,7 +4,7 @@
  * each instruction; then emit.  A memory operand becomes
  *
  *	lea  r10, [address]		guest-linear
- *	(flags to memory, if they live)
+ *	(flags to memory, if they are not there)
  *	mov  r11d, r10d; shr r11d, 7; and r11d, slots
  *	xor  r10, [tag + r11]		in-page offset if the page matches
  *	cmp  r10, 4096 - size; ja slow	one compare for both ways to miss
@@ -14,152 +14,15 @@
  * an entry from the engine's TLB and, failing that, leaves the instruction to
  * the engine, untouched.
  */
-#include "hv/engine/soft/jit_int.h"
+#include "hv/engine/soft/jit_tr.h"
 
-#define MAX_SLOW  (JIT_BLOCK_INSNS * 2 + 2)
 #define JTLB_SHIFT 7 /* address bit 12 to the entry's 32 bytes */
-
-enum floc { F_HOST, F_MEM };
-
-struct slow {
-	uint8_t *at;	      /* the ja's rel32 */
-	const uint8_t *retry; /* NULL: no fill, straight to the engine */
-	int32_t tag;
-	uint32_t info;
-	uint64_t rip;
-};
-
-struct tr {
-	struct jit *j;
-	struct emit *e;
-	struct jit_block *b;
-	unsigned tm, n;
-	struct insn ins[JIT_BLOCK_INSNS];
-	struct opinfo op[JIT_BLOCK_INSNS];
-	uint64_t rip[JIT_BLOCK_INSNS + 1];
-	uint8_t live[JIT_BLOCK_INSNS + 1]; /* flags live before instruction i */
-	enum floc loc;
-	struct slow slow[MAX_SLOW];
-	unsigned nslow;
-	bool ended; /* by a jump or a hand-over */
-};
-
-/* ---- decoding and liveness ---- */
-
-static bool ends_block(const struct opinfo *o)
-{
-	return o->kind == OP_INTERP || o->kind >= OP_JCC;
-}
-
-static bool high_byte(const struct insn *i, unsigned reg)
-{
-	return !i->rex && reg >= 4 && reg <= 7;
-}
-
-/* Encodings that can't be made to work with r10 or the register map. */
-static void refuse(const struct insn *i, struct opinfo *o)
-{
-	bool hr = o->regf == OPF_GPR && o->reg_byte && high_byte(i, i->reg);
-	bool hm = o->rmf == OPF_GPR && o->size == 1 && i->mod == 3 && high_byte(i, i->rm);
-
-	if (o->kind == OP_REG && i->op >= 0xb4 && i->op <= 0xb7 && !i->rex)
-		o->kind = OP_RAW;
-	if (o->kind == OP_JCC && i->p66)
-		o->kind = OP_INTERP; /* a 16-bit branch on some CPUs */
-	if (o->kind != OP_RM || !(hr || hm))
-		return;
-	if (i->mod != 3 || (!hm && i->rm == R_RSP) ||
-	    (!hr && o->regf == OPF_GPR && i->reg == R_RSP))
-		o->kind = OP_INTERP;
-}
-
-/* SSE forms that name a general register, or set flags; by opcode after 0F. */
-enum sse_shape { SSE_REG_GPR = 1, SSE_RM_GPR = 2, SSE_RM_GPR_W = 4, SSE_FLAGS = 8, SSE_NEEDS_REP = 16,
-		 SSE_NEEDS_66 = 32, SSE_ENGINE = 64 };
-static const uint8_t sse_shapes[256] = {
-	[0x2a] = SSE_RM_GPR | SSE_NEEDS_REP,
-	[0x2c] = SSE_REG_GPR | SSE_NEEDS_REP,
-	[0x2d] = SSE_REG_GPR | SSE_NEEDS_REP,
-	[0x2e] = SSE_FLAGS,
-	[0x2f] = SSE_FLAGS,
-	[0x50] = SSE_REG_GPR,
-	[0x6e] = SSE_RM_GPR | SSE_NEEDS_66,
-	[0xae] = SSE_ENGINE,
-	[0xc4] = SSE_RM_GPR | SSE_NEEDS_66,
-	[0xc5] = SSE_REG_GPR | SSE_NEEDS_66,
-	[0xd7] = SSE_REG_GPR | SSE_NEEDS_66,
-	[0xf7] = SSE_ENGINE,
-};
-
-static void sse_info(struct tr *t, const struct insn *i, struct opinfo *o)
-{
-	uint8_t shape = sse_shapes[i->op];
-	struct simd_ins s;
-
-	if (i->op == 0x7e)
-		shape = i->rep ? 0 : SSE_RM_GPR_W | SSE_NEEDS_66;
-	if ((shape & SSE_ENGINE) || i->lock || ((shape & SSE_NEEDS_REP) && !i->rep) ||
-	    ((shape & SSE_NEEDS_66) && !i->p66))
-		return;
-	if (simd_compile(t->j->c->simd, i, &s) < 0 || s.unit != SIMD_SSE)
-		return;
-	*o = (struct opinfo){ .kind = OP_RM,
-			      .mem = s.mem,
-			      .size = (uint8_t)s.mem_size,
-			      .align = s.align,
-			      .regf = shape & SSE_REG_GPR ? OPF_GPR : OPF_XMM,
-			      .rmf = shape & (SSE_RM_GPR | SSE_RM_GPR_W) ? OPF_GPR : OPF_XMM,
-			      .wreg = 1 };
-	if (i->mod == 3 && (shape & SSE_RM_GPR_W))
-		o->mem = OP_MEM_W;
-	if (shape & SSE_FLAGS) {
-		o->fkills = FL_ALL;
-		o->fwrites = 1;
-	}
-}
-
-static void scan_block(struct tr *t, const uint8_t *page)
-{
-	uint64_t rip = t->b->rip;
-
-	while (t->n < JIT_BLOCK_INSNS) {
-		unsigned off = rip & 4095;
-		struct insn *i = &t->ins[t->n];
-		struct opinfo *o = &t->op[t->n];
-
-		if (t->n && (rip ^ t->b->rip) >> 12)
-			break; /* the page ended */
-		t->rip[t->n] = rip;
-		if (insn_decode(page + off, 4096 - off, MODE_64, i) < 0) {
-			*o = (struct opinfo){ .kind = OP_INTERP }; /* crosses the page, or #UD */
-			t->n++;
-			break;
-		}
-		opinfo_get(i, t->j->has_tzcnt, t->j->has_lzcnt, o);
-		if (o->kind == OP_INTERP && i->map == MAP_0F && (t->b->mode & JMODE_SSE))
-			sse_info(t, i, o);
-		refuse(i, o);
-		rip += i->len;
-		t->n++;
-		if (ends_block(o))
-			break;
-	}
-	t->rip[t->n] = rip;
-	t->live[t->n] = FL_ALL;
-	for (unsigned k = t->n; k-- > 0;) {
-		const struct opinfo *o = &t->op[k];
-
-		t->live[k] = o->kind == OP_INTERP ? FL_ALL
-						  : (uint8_t)((t->live[k + 1] & ~o->fkills) |
-							      o->freads);
-	}
-}
 
 /* ---- flags ---- */
 
 static void flags_save(struct tr *t)
 {
-	struct emit *e = t->e;
+	struct code_buf *e = t->e;
 
 	if (t->loc == F_MEM)
 		return;
@@ -172,7 +35,7 @@ static void flags_save(struct tr *t)
 
 static void flags_load(struct tr *t)
 {
-	struct emit *e = t->e;
+	struct code_buf *e = t->e;
 
 	if (t->loc == F_HOST)
 		return;
@@ -188,7 +51,7 @@ static void flags_for(struct tr *t, unsigned k)
 {
 	const struct opinfo *o = &t->op[k];
 
-	if ((o->freads || o->fwrites) && t->live[k])
+	if ((o->freads || o->fwrites) && t->needs[k])
 		flags_load(t);
 }
 
@@ -210,7 +73,7 @@ static void emit_leave(struct tr *t, uint64_t rip, enum jit_reason why)
 /* r10 holds the target; flags are in memory. */
 static void emit_lookup(struct tr *t)
 {
-	struct emit *e = t->e;
+	struct code_buf *e = t->e;
 	int32_t jc = JOFF(jc) + (int32_t)(t->tm * sizeof(t->j->jc[0]));
 	uint8_t *miss;
 
@@ -239,7 +102,7 @@ static void emit_indirect(struct tr *t)
 /* A link's way to C, or for another page through the jump cache. */
 static void emit_stub(struct tr *t, struct jit_link *l, enum floc loc)
 {
-	struct emit *e = t->e;
+	struct code_buf *e = t->e;
 
 	t->loc = loc;
 	l->stub = e_exec(e, e_here(e));
@@ -315,7 +178,7 @@ static void out_reg(struct tr *t, unsigned g, unsigned host)
 static void emit_ea(struct tr *t, unsigned k)
 {
 	const struct insn *i = &t->ins[k];
-	struct emit *e = t->e;
+	struct code_buf *e = t->e;
 	unsigned base = E_NOREG, idx = E_NOREG;
 	bool w = i->adsize == 8;
 
@@ -338,17 +201,17 @@ static void emit_ea(struct tr *t, unsigned k)
 	}
 }
 
-/* r10: guest-linear address in, host address out.  Flags that live are saved. */
+/* r10: guest-linear address in, host address out.  The flags are saved, even if
+ * they are dead: a fault here shows them. */
 static void emit_check(struct tr *t, unsigned k, unsigned size, bool write, unsigned align)
 {
-	struct emit *e = t->e;
+	struct code_buf *e = t->e;
 	int32_t tlb = JOFF(tlb) + (int32_t)(t->tm * sizeof(t->j->tlb[0]));
 	int32_t tag = tlb + (int32_t)(write ? offsetof(struct jtlb_entry, tag_w)
 					    : offsetof(struct jtlb_entry, tag_r));
 	struct slow *s = &t->slow[t->nslow++];
 
-	if (t->live[k])
-		flags_save(t);
+	flags_save(t);
 	*s = (struct slow){ .retry = e_exec(e, e_here(e)),
 			    .tag = tag,
 			    .info = size | (write ? JFILL_WRITE : 0),
@@ -371,7 +234,7 @@ static void emit_check(struct tr *t, unsigned k, unsigned size, bool write, unsi
 
 static void emit_slow(struct tr *t)
 {
-	struct emit *e = t->e;
+	struct code_buf *e = t->e;
 
 	t->loc = F_MEM;
 	for (unsigned k = 0; k < t->nslow && !e->full; k++) {
@@ -395,7 +258,7 @@ static void emit_insn(struct tr *t, unsigned k, unsigned reg, unsigned rm, bool 
 {
 	const struct insn *i = &t->ins[k];
 	const struct opinfo *o = &t->op[k];
-	struct emit *e = t->e;
+	struct code_buf *e = t->e;
 	uint8_t rex = (uint8_t)((i->rex & 8) | (reg >= 8 ? 4 : 0) | (rm >= 8 ? 1 : 0));
 	bool force = (o->reg_byte && o->regf == OPF_GPR && reg >= 4 && !high_byte(i, i->reg)) ||
 		     (o->size == 1 && o->rmf == OPF_GPR && !mem && rm >= 4 && !high_byte(i, i->rm));
@@ -455,7 +318,8 @@ static void emit_raw(struct tr *t, unsigned k)
 		e_u8(t->e, 0x66);
 	if (i->rex)
 		e_u8(t->e, i->rex);
-	e_bytes(t->e, i->bytes + i->op_off - (i->map == MAP_0F), i->len - i->op_off + (i->map == MAP_0F));
+	e_bytes(t->e, i->bytes + i->op_off - (i->map == MAP_0F),
+		i->len - i->op_off + (i->map == MAP_0F));
 	flags_after(t, k);
 }
 
@@ -528,7 +392,7 @@ static void to_engine(struct tr *t, unsigned k, unsigned cc)
 static void emit_div(struct tr *t, unsigned k)
 {
 	const struct insn *i = &t->ins[k];
-	struct emit *e = t->e;
+	struct code_buf *e = t->e;
 	uint8_t w = i->rex & 8, rex = (uint8_t)(0x41 | w);
 	unsigned mem = i->mod != 3;
 
@@ -542,20 +406,20 @@ static void emit_div(struct tr *t, unsigned k)
 		if (h != H_R10)
 			e_mov_rr(e, H_R10, h);
 	}
-	if (t->live[k])
-		flags_save(t); /* the engine may need what the guards spoil */
+	flags_save(t); /* the guards spoil them */
 	if ((i->reg & 7) == 6) {
 		e_bytes(e, (uint8_t[]){ w ? 0x4c : 0x44, 0x39, 0xd2 }, 3); /* cmp rdx, r10 */
-		to_engine(t, k, 3);						/* jae */
+		to_engine(t, k, 3);					   /* jae */
 	} else {
 		/* rdx:rax is a sign extension, and the divisor neither 0 nor -1 */
 		e_bytes(e, (uint8_t[]){ (uint8_t)(0x41 | w), 0x89, 0xc3 }, 3); /* mov r11, rax */
-		e_bytes(e, (uint8_t[]){ rex, 0xc1, 0xfb, w ? 63 : 31 }, 4);	/* sar r11 */
-		e_bytes(e, (uint8_t[]){ w ? 0x4c : 0x44, 0x39, 0xda }, 3); /* cmp rdx, r11 */
-		to_engine(t, k, 5);						/* jne */
-		e_bytes(e, (uint8_t[]){ (uint8_t)(0x45 | w), 0x8d, 0x5a, 0x01 }, 4); /* lea r11, [r10+1] */
+		e_bytes(e, (uint8_t[]){ rex, 0xc1, 0xfb, w ? 63 : 31 }, 4);    /* sar r11 */
+		e_bytes(e, (uint8_t[]){ w ? 0x4c : 0x44, 0x39, 0xda }, 3);     /* cmp rdx, r11 */
+		to_engine(t, k, 5);					       /* jne */
+		e_bytes(e, (uint8_t[]){ (uint8_t)(0x45 | w), 0x8d, 0x5a, 0x01 },
+			4);					     /* lea r11, [r10+1] */
 		e_bytes(e, (uint8_t[]){ rex, 0x83, 0xfb, 0x01 }, 4); /* cmp r11, 1 */
-		to_engine(t, k, 6);				       /* jbe */
+		to_engine(t, k, 6);				     /* jbe */
 	}
 	e_bytes(e, (uint8_t[]){ rex, 0xf7, (uint8_t)(0xc2 | (i->reg & 7) << 3) }, 3);
 	t->loc = F_HOST;
@@ -570,14 +434,18 @@ static void emit_push_slot(struct tr *t, unsigned k)
 
 static void store_r10(struct tr *t, unsigned h)
 {
-	e_bytes(t->e, (uint8_t[]){ (uint8_t)(0x49 | (h >= 8 ? 4 : 0)), 0x89,
-				   (uint8_t)(0x02 | (h & 7) << 3) }, 3);
+	e_bytes(t->e,
+		(uint8_t[]){ (uint8_t)(0x49 | (h >= 8 ? 4 : 0)), 0x89,
+			     (uint8_t)(0x02 | (h & 7) << 3) },
+		3);
 }
 
 static void load_r10(struct tr *t, unsigned h)
 {
-	e_bytes(t->e, (uint8_t[]){ (uint8_t)(0x49 | (h >= 8 ? 4 : 0)), 0x8b,
-				   (uint8_t)(0x02 | (h & 7) << 3) }, 3);
+	e_bytes(t->e,
+		(uint8_t[]){ (uint8_t)(0x49 | (h >= 8 ? 4 : 0)), 0x8b,
+			     (uint8_t)(0x02 | (h & 7) << 3) },
+		3);
 }
 
 static void move_sp(struct tr *t, int32_t by)
@@ -724,19 +592,19 @@ static void emit_interp(struct tr *t, unsigned k)
 }
 
 static void (*const emitters[])(struct tr *t, unsigned k) = {
-	[OP_INTERP] = emit_interp,  [OP_RM] = emit_rm,	       [OP_RAW] = emit_raw,
-	[OP_REG] = emit_reg,	    [OP_XCHG_A] = emit_xchg_a, [OP_NOP] = emit_nop,
-	[OP_LEA] = emit_lea_insn,   [OP_DIV] = emit_div,       [OP_PUSH_R] = emit_push_r,
-	[OP_POP_R] = emit_pop_r,    [OP_PUSH_I] = emit_push_i, [OP_PUSH_RM] = emit_push_rm,
-	[OP_LEAVE] = emit_leave_insn, [OP_JCC] = emit_jcc_exit, [OP_JMP] = emit_jmp_insn,
-	[OP_CALL] = emit_call,	    [OP_RET] = emit_ret,       [OP_JMP_RM] = emit_jmp_rm,
+	[OP_INTERP] = emit_interp,    [OP_RM] = emit_rm,	 [OP_RAW] = emit_raw,
+	[OP_REG] = emit_reg,	      [OP_XCHG_A] = emit_xchg_a, [OP_NOP] = emit_nop,
+	[OP_LEA] = emit_lea_insn,     [OP_DIV] = emit_div,	 [OP_PUSH_R] = emit_push_r,
+	[OP_POP_R] = emit_pop_r,      [OP_PUSH_I] = emit_push_i, [OP_PUSH_RM] = emit_push_rm,
+	[OP_LEAVE] = emit_leave_insn, [OP_JCC] = emit_jcc_exit,	 [OP_JMP] = emit_jmp_insn,
+	[OP_CALL] = emit_call,	      [OP_RET] = emit_ret,	 [OP_JMP_RM] = emit_jmp_rm,
 	[OP_CALL_RM] = emit_call_rm,
 };
 
 /* Where a block begins: the attention poll, with the flags out of its way. */
 static void emit_entry(struct tr *t)
 {
-	struct emit *e = t->e;
+	struct code_buf *e = t->e;
 	struct slow *s = &t->slow[t->nslow++];
 
 	t->loc = F_HOST;
@@ -762,7 +630,7 @@ struct jit_block *jit_translate(struct jit *j, uint64_t rip, uint64_t gfn, uint3
 	t.b->rip = rip;
 	t.b->gfn = gfn;
 	t.b->mode = mode;
-	scan_block(&t, page);
+	jit_scan(&t, page);
 	t.b->interp = t.op[0].kind == OP_INTERP;
 	if (!t.b->interp) {
 		emit_entry(&t);

@@ -11,6 +11,7 @@
 
 #include "hv/engine/soft/block.h"
 #include "hv/engine/soft/mem.h"
+#include "hv/engine/soft/jit.h"
 
 struct walk {
 	struct vcpu *c;
@@ -269,6 +270,7 @@ void mmu_flush(struct vcpu *c, bool keep_global)
 		}
 		t->nlog = kept;
 	}
+	jit_tlb_flush(c->jit, keep_global);
 	blocks_forget_jumps(c);
 }
 
@@ -289,6 +291,7 @@ void mmu_invlpg(struct vcpu *c, uint64_t va)
 		if (!((e[n].tag ^ va) >> s[n].shift))
 			e[n].tag = TLB_NONE;
 	}
+	jit_tlb_page(c->jit, va);
 	blocks_forget_jumps(c);
 }
 
@@ -297,6 +300,7 @@ void mmu_drop_writes(struct vcpu *c)
 	for (unsigned m = 0; m < TM_NR; m++)
 		for (unsigned k = 0; k < TLB_SIZE; k++)
 			c->tlb->e[m][ACC_WRITE][k].tag = TLB_NONE;
+	jit_tlb_no_writes(c->jit);
 }
 
 void mmu_drop_write_gfn(struct vcpu *c, uint64_t gfn)
@@ -305,4 +309,5 @@ void mmu_drop_write_gfn(struct vcpu *c, uint64_t gfn)
 		for (unsigned k = 0; k < TLB_SIZE; k++)
 			if (c->tlb->side[m][ACC_WRITE][k].gfn == gfn)
 				c->tlb->e[m][ACC_WRITE][k].tag = TLB_NONE;
+	jit_tlb_no_writes(c->jit);
 }

@@ -6,7 +6,7 @@
 
 uint8_t opinfo_cc_reads(unsigned cc)
 {
-	static const uint8_t reads[8] = { FL_O, FL_C, FL_Z, FL_C | FL_Z,
+	static const uint8_t reads[8] = { FL_O, FL_C, FL_Z,	   FL_C | FL_Z,
 					  FL_S, FL_P, FL_S | FL_O, FL_Z | FL_S | FL_O };
 
 	return reads[(cc >> 1) & 7];
@@ -35,7 +35,8 @@ static void alu_flags(struct opinfo *o, unsigned n)
 	set_flags(o, n == 2 || n == 3 ? FL_C : 0, FL_ALL);
 }
 
-static void shift_flags(struct opinfo *o, const struct insn *i, unsigned count_known, unsigned count)
+static void shift_flags(struct opinfo *o, const struct insn *i, unsigned count_known,
+			unsigned count)
 {
 	unsigned n = i->reg & 7;
 
@@ -126,35 +127,34 @@ static void one_byte_low(const struct insn *i, struct opinfo *o)
 static void one_byte_mid(const struct insn *i, struct opinfo *o)
 {
 	switch (i->op) {
-	case 0x80: case 0x81: case 0x83:
+	case 0x80:
+	case 0x81:
+	case 0x83:
 		set_rm(o, i, (i->reg & 7) == 7 ? OP_MEM_R : OP_MEM_RW, i->op == 0x80);
 		o->regf = OPF_EXT;
 		alu_flags(o, i->reg & 7);
 		return;
-	case 0x84: case 0x85:
+	case 0x84:
+	case 0x85:
 		set_rm(o, i, OP_MEM_R, i->op == 0x84);
 		set_flags(o, 0, FL_ALL);
 		return;
-	case 0x86: case 0x87:
+	case 0x86:
+	case 0x87:
 		set_rm(o, i, OP_MEM_RW, i->op == 0x86);
 		o->wreg = 1;
 		return;
-	case 0x88: case 0x89:
-		set_rm(o, i, OP_MEM_W, i->op == 0x88);
-		return;
-	case 0x8a: case 0x8b:
+	case 0x88:
+	case 0x89: set_rm(o, i, OP_MEM_W, i->op == 0x88); return;
+	case 0x8a:
+	case 0x8b:
 		set_rm(o, i, OP_MEM_R, i->op == 0x8a);
 		o->wreg = 1;
 		return;
-	case 0x8d:
-		o->kind = i->mod == 3 || i->opsize == 2 ? OP_INTERP : OP_LEA;
-		return;
-	case 0x90:
-		o->kind = i->rex & 1 ? OP_XCHG_A : OP_NOP;
-		return;
-	case 0x98: case 0x99:
-		o->kind = OP_RAW;
-		return;
+	case 0x8d: o->kind = i->mod == 3 || i->opsize == 2 ? OP_INTERP : OP_LEA; return;
+	case 0x90: o->kind = i->rex & 1 ? OP_XCHG_A : OP_NOP; return;
+	case 0x98:
+	case 0x99: o->kind = OP_RAW; return;
 	case 0x9e:
 		o->kind = OP_RAW;
 		set_flags(o, 0, FL_ALL & ~FL_O);
@@ -163,7 +163,8 @@ static void one_byte_mid(const struct insn *i, struct opinfo *o)
 		o->kind = OP_RAW;
 		o->freads = FL_ALL & ~FL_O;
 		return;
-	case 0xa8: case 0xa9:
+	case 0xa8:
+	case 0xa9:
 		o->kind = OP_RAW;
 		set_flags(o, 0, FL_ALL);
 		return;
@@ -176,45 +177,50 @@ static void one_byte_mid(const struct insn *i, struct opinfo *o)
 static void one_byte_high(const struct insn *i, struct opinfo *o)
 {
 	switch (i->op) {
-	case 0xc0: case 0xc1:
+	case 0xc0:
+	case 0xc1:
 		set_rm(o, i, OP_MEM_RW, i->op == 0xc0);
 		o->regf = OPF_EXT;
 		shift_flags(o, i, 1, (unsigned)i->imm);
 		return;
-	case 0xd0: case 0xd1:
+	case 0xd0:
+	case 0xd1:
 		set_rm(o, i, OP_MEM_RW, i->op == 0xd0);
 		o->regf = OPF_EXT;
 		shift_flags(o, i, 1, 1);
 		return;
-	case 0xd2: case 0xd3:
+	case 0xd2:
+	case 0xd3:
 		set_rm(o, i, OP_MEM_RW, i->op == 0xd2);
 		o->regf = OPF_EXT;
 		shift_flags(o, i, 0, 0);
 		return;
-	case 0xc2: case 0xc3:
-		o->kind = i->p66 ? OP_INTERP : OP_RET;
-		return;
-	case 0xc6: case 0xc7:
+	case 0xc2:
+	case 0xc3: o->kind = i->p66 ? OP_INTERP : OP_RET; return;
+	case 0xc6:
+	case 0xc7:
 		set_rm(o, i, OP_MEM_W, i->op == 0xc6);
 		o->regf = OPF_EXT;
 		if (i->reg & 7)
 			o->kind = OP_INTERP;
 		return;
-	case 0xc9:
-		o->kind = i->p66 ? OP_INTERP : OP_LEAVE;
-		return;
+	case 0xc9: o->kind = i->p66 ? OP_INTERP : OP_LEAVE; return;
 	case 0xe8: o->kind = i->p66 ? OP_INTERP : OP_CALL; return;
-	case 0xe9: case 0xeb: o->kind = i->p66 ? OP_INTERP : OP_JMP; return;
+	case 0xe9:
+	case 0xeb: o->kind = i->p66 ? OP_INTERP : OP_JMP; return;
 	case 0xf5:
 		o->kind = OP_RAW;
 		set_flags(o, FL_C, FL_C);
 		return;
-	case 0xf8: case 0xf9:
+	case 0xf8:
+	case 0xf9:
 		o->kind = OP_RAW;
 		set_flags(o, 0, FL_C);
 		return;
-	case 0xf6: case 0xf7: group_f6(i, o, i->op == 0xf6); return;
-	case 0xfe: case 0xff: group_ff(i, o, i->op == 0xfe); return;
+	case 0xf6:
+	case 0xf7: group_f6(i, o, i->op == 0xf6); return;
+	case 0xfe:
+	case 0xff: group_ff(i, o, i->op == 0xfe); return;
 	default:
 		if (i->op >= 0xb0 && i->op <= 0xbf)
 			o->kind = OP_REG;
@@ -262,9 +268,15 @@ static void cmpxchg_wide(const struct insn *i, struct opinfo *o)
 static void two_byte_high(const struct insn *i, struct opinfo *o)
 {
 	switch (i->op) {
-	case 0xa3: case 0xab: case 0xb3: case 0xbb: bit_test(i, o, false); return;
+	case 0xa3:
+	case 0xab:
+	case 0xb3:
+	case 0xbb: bit_test(i, o, false); return;
 	case 0xba: bit_test(i, o, true); return;
-	case 0xa4: case 0xac: case 0xa5: case 0xad:
+	case 0xa4:
+	case 0xac:
+	case 0xa5:
+	case 0xad:
 		set_rm(o, i, OP_MEM_RW, false);
 		o->fwrites = 1;
 		if (i->opsize == 2)
@@ -277,12 +289,18 @@ static void two_byte_high(const struct insn *i, struct opinfo *o)
 		o->wreg = 1;
 		set_flags(o, 0, FL_ALL);
 		return;
-	case 0xb0: case 0xb1: case 0xc0: case 0xc1:
+	case 0xb0:
+	case 0xb1:
+	case 0xc0:
+	case 0xc1:
 		set_rm(o, i, OP_MEM_RW, !(i->op & 1));
 		o->wreg = i->op >= 0xc0;
 		set_flags(o, 0, FL_ALL);
 		return;
-	case 0xb6: case 0xb7: case 0xbe: case 0xbf:
+	case 0xb6:
+	case 0xb7:
+	case 0xbe:
+	case 0xbf:
 		set_rm(o, i, OP_MEM_R, false);
 		o->size = i->op & 1 ? 2 : 1;
 		o->wreg = 1;

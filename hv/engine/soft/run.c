@@ -9,6 +9,7 @@
 #include "hv/engine/soft/block.h"
 #include "hv/engine/soft/mem.h"
 #include "hv/engine/soft/seg.h"
+#include "hv/engine/soft/jit.h"
 
 _Noreturn void cpu_exit(struct vcpu *c, enum exit_kind kind)
 {
@@ -120,12 +121,28 @@ static void attend(struct vcpu *c)
 		cpu_exit(c, EXIT_KICKED);
 }
 
+static bool translatable(const struct vcpu *c)
+{
+	return c->jit && c->mode == MODE_64 && !c->check_align && !(c->st.dr[7] & 0xff);
+}
+
+/* Translated code, and one decoded block wherever that hands over. */
+static void run_translated(struct vcpu *c)
+{
+	do {
+		if (jit_run(c->jit) == JIT_ATTN)
+			return;
+		blocks_run(c);
+	} while (!c->leave && !cpu_called(c) && translatable(c));
+	after_insn(c, false);
+}
+
 static void loop(struct vcpu *c)
 {
 	for (;;) {
 		if (c->ev.type)
 			deliver(c);
-		if (atomic_load(&c->attn))
+		if (cpu_called(c))
 			attend(c);
 		if (c->nmi && !c->st.nmi_blocked && !c->st.intr_shadow) {
 			c->nmi = false;
@@ -143,6 +160,8 @@ static void loop(struct vcpu *c)
 		if (unlikely(c->st.intr_shadow || c->st.rflags & (FL_TF | FL_RF) ||
 			     (c->st.dr[7] & 0xff && exec_breakpoints(c)))) {
 			step(c);
+		} else if (translatable(c)) {
+			run_translated(c);
 		} else {
 			blocks_run(c);
 			after_insn(c, false);

@@ -37,7 +37,7 @@ static uint64_t post(struct vcpu *to, unsigned bits, uint64_t gfn)
 	m->bits |= bits;
 	ticket = ++m->asked;
 	pthread_mutex_unlock(&m->lock);
-	atomic_fetch_or(&to->attn, ATTN_MAIL);
+	cpu_call(to, ATTN_MAIL);
 	return ticket;
 }
 

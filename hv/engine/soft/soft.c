@@ -9,6 +9,7 @@
 #include "hv/engine/soft/block.h"
 #include "hv/engine/soft/mem.h"
 #include "hv/engine/soft/run.h"
+#include "hv/engine/soft/jit.h"
 
 #define MAX_VCPUS 32u
 
@@ -49,6 +50,15 @@ static int vm_new(const struct vm_config *cfg, struct vm **ret)
 	return 0;
 }
 
+static int vm_new_ref(const struct vm_config *cfg, struct vm **ret)
+{
+	int r = vm_new(cfg, ret);
+
+	if (r == 0)
+		(*ret)->reference = true;
+	return r;
+}
+
 static void vcpu_free(struct vcpu *c)
 {
 	if (!c)
@@ -56,6 +66,7 @@ static void vcpu_free(struct vcpu *c)
 	if (atomic_load(&c->vm->v[c->id]) == c)
 		atomic_store(&c->vm->v[c->id], NULL);
 	pthread_mutex_destroy(&c->mail.lock);
+	jit_free(c->jit);
 	blocks_free(c->blocks);
 	simd_cache_free(c->simd);
 	free(c->leaves);
@@ -110,6 +121,12 @@ static int vcpu_new(struct vm *vm, unsigned id, const struct cpuid_leaf *leaves,
 	c->simd_regs = (struct simd_regs){ c->st.r, &c->simd_flags, c->st.fx };
 	cpu_reset(c);
 	cpu_learn_cpuid(c);
+	if (!vm->reference) {
+		r = jit_new(c, &c->jit);
+		if (r)
+			goto fail;
+		atomic_store(&c->attn, ATTN_BLOCK);
+	}
 	cpu_update_mode(c);
 	atomic_store(&vm->v[id], c);
 	*ret = c;
@@ -189,7 +206,7 @@ static void vcpu_window(struct vcpu *c, bool want)
 
 static void vcpu_kick(struct vcpu *c)
 {
-	atomic_fetch_or(&c->attn, ATTN_KICK);
+	cpu_call(c, ATTN_KICK);
 }
 
 static void vcpu_set_tsc_offset(struct vcpu *c, int64_t offset)
@@ -254,25 +271,30 @@ static int vcpu_write_virt(struct vcpu *c, uint64_t va, const void *buf, size_t 
 	return 0;
 }
 
-const struct engine_ops engine_soft = {
-	.name = "soft",
-	.cpuid_supported = cpuid_supported,
-	.vm_new = vm_new,
-	.vm_free = vm_free,
-	.vcpu_new = vcpu_new,
-	.vcpu_free = vcpu_free,
-	.vcpu_run = run_vcpu,
-	.vcpu_complete = run_complete,
-	.vcpu_regs = vcpu_regs,
-	.vcpu_save = vcpu_save,
-	.vcpu_load = vcpu_load,
-	.vcpu_can_inject = vcpu_can_inject,
-	.vcpu_inject = vcpu_inject,
-	.vcpu_inject_nmi = vcpu_inject_nmi,
-	.vcpu_window = vcpu_window,
-	.vcpu_kick = vcpu_kick,
-	.vm_flush = smp_flush,
-	.vcpu_set_tsc_offset = vcpu_set_tsc_offset,
-	.vcpu_read_virt = vcpu_read_virt,
-	.vcpu_write_virt = vcpu_write_virt,
-};
+/* clang-format off */
+#define SOFT_OPS(name_, vm_new_) \
+	{ \
+		.name = name_, .vm_new = vm_new_, \
+		.cpuid_supported = cpuid_supported, \
+		.vm_free = vm_free, \
+		.vcpu_new = vcpu_new, \
+		.vcpu_free = vcpu_free, \
+		.vcpu_run = run_vcpu, \
+		.vcpu_complete = run_complete, \
+		.vcpu_regs = vcpu_regs, \
+		.vcpu_save = vcpu_save, \
+		.vcpu_load = vcpu_load, \
+		.vcpu_can_inject = vcpu_can_inject, \
+		.vcpu_inject = vcpu_inject, \
+		.vcpu_inject_nmi = vcpu_inject_nmi, \
+		.vcpu_window = vcpu_window, \
+		.vcpu_kick = vcpu_kick, \
+		.vm_flush = smp_flush, \
+		.vcpu_set_tsc_offset = vcpu_set_tsc_offset, \
+		.vcpu_read_virt = vcpu_read_virt, \
+		.vcpu_write_virt = vcpu_write_virt, \
+	}
+/* clang-format on */
+
+const struct engine_ops engine_soft = SOFT_OPS("soft", vm_new);
+const struct engine_ops engine_soft_ref = SOFT_OPS("soft-ref", vm_new_ref);

@@ -4,6 +4,8 @@
 
 #include "hv/engine/engine.h"
 
-extern const struct engine_ops engine_soft;
+/* "soft": translated code over decoded blocks; "soft-ref": decoded blocks alone,
+ * the reference the translator is checked against. */
+extern const struct engine_ops engine_soft, engine_soft_ref;
 
 #endif

@@ -76,7 +76,7 @@ struct rig *rig_new(unsigned nv)
 	struct cpuid_leaf leaves[4];
 	struct vm_config cfg = { .max_vcpus = 4, .tsc_khz = 1000000 };
 
-	g->ops = engine_find("soft");
+	g->ops = engine_find(getenv("DZ_TEST_ENGINE") ? getenv("DZ_TEST_ENGINE") : "soft");
 	g->nv = nv;
 	g->ram = mmap(NULL, RIG_RAM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	assert_int_equal(p2m_new(g->ram, RIG_RAM / 4096, &g->p2m), 0);

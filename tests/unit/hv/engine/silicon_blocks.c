@@ -308,7 +308,7 @@ static int setup(void **state)
 {
 	ZydisDecoderInit(&zdec, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	sil_init();
-	guest = guest_new("soft");
+	guest = guest_new(getenv("DZ_TEST_ENGINE") ? getenv("DZ_TEST_ENGINE") : "soft");
 	return guest ? 0 : -1;
 }
 

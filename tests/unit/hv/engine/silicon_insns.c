@@ -479,7 +479,7 @@ static void a_family_runs_in_32_bit_code_too(void **state)
 static int setup(void **state)
 {
 	sil_init();
-	guest = guest_new("soft");
+	guest = guest_new(getenv("DZ_TEST_ENGINE") ? getenv("DZ_TEST_ENGINE") : "soft");
 	return guest ? 0 : -1;
 }
 

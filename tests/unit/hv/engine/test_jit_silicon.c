@@ -38,26 +38,40 @@ __asm__(".text\n.globl nat_run\nnat_run:\n"
 	"push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15\n"
 	"mov %rsp, nat_sp(%rip)\n"
 	"lea nat_xmm(%rip), %rax\n"
-	"movups 0(%rax),%xmm0; movups 16(%rax),%xmm1; movups 32(%rax),%xmm2; movups 48(%rax),%xmm3\n"
-	"movups 64(%rax),%xmm4; movups 80(%rax),%xmm5; movups 96(%rax),%xmm6; movups 112(%rax),%xmm7\n"
-	"movups 128(%rax),%xmm8; movups 144(%rax),%xmm9; movups 160(%rax),%xmm10; movups 176(%rax),%xmm11\n"
-	"movups 192(%rax),%xmm12; movups 208(%rax),%xmm13; movups 224(%rax),%xmm14; movups 240(%rax),%xmm15\n"
+	"movups 0(%rax),%xmm0; movups 16(%rax),%xmm1; movups 32(%rax),%xmm2; movups "
+	"48(%rax),%xmm3\n"
+	"movups 64(%rax),%xmm4; movups 80(%rax),%xmm5; movups 96(%rax),%xmm6; movups "
+	"112(%rax),%xmm7\n"
+	"movups 128(%rax),%xmm8; movups 144(%rax),%xmm9; movups 160(%rax),%xmm10; movups "
+	"176(%rax),%xmm11\n"
+	"movups 192(%rax),%xmm12; movups 208(%rax),%xmm13; movups 224(%rax),%xmm14; movups "
+	"240(%rax),%xmm15\n"
 	"push nat_flags(%rip); popf\n"
-	"mov nat_r+0(%rip),%rax; mov nat_r+8(%rip),%rcx; mov nat_r+16(%rip),%rdx; mov nat_r+24(%rip),%rbx\n"
+	"mov nat_r+0(%rip),%rax; mov nat_r+8(%rip),%rcx; mov nat_r+16(%rip),%rdx; mov "
+	"nat_r+24(%rip),%rbx\n"
 	"mov nat_r+40(%rip),%rbp; mov nat_r+48(%rip),%rsi; mov nat_r+56(%rip),%rdi\n"
-	"mov nat_r+64(%rip),%r8; mov nat_r+72(%rip),%r9; mov nat_r+80(%rip),%r10; mov nat_r+88(%rip),%r11\n"
-	"mov nat_r+96(%rip),%r12; mov nat_r+104(%rip),%r13; mov nat_r+112(%rip),%r14; mov nat_r+120(%rip),%r15\n"
+	"mov nat_r+64(%rip),%r8; mov nat_r+72(%rip),%r9; mov nat_r+80(%rip),%r10; mov "
+	"nat_r+88(%rip),%r11\n"
+	"mov nat_r+96(%rip),%r12; mov nat_r+104(%rip),%r13; mov nat_r+112(%rip),%r14; mov "
+	"nat_r+120(%rip),%r15\n"
 	"call *nat_code(%rip)\n"
-	"mov %rax,nat_r+0(%rip); mov %rcx,nat_r+8(%rip); mov %rdx,nat_r+16(%rip); mov %rbx,nat_r+24(%rip)\n"
+	"mov %rax,nat_r+0(%rip); mov %rcx,nat_r+8(%rip); mov %rdx,nat_r+16(%rip); mov "
+	"%rbx,nat_r+24(%rip)\n"
 	"mov %rbp,nat_r+40(%rip); mov %rsi,nat_r+48(%rip); mov %rdi,nat_r+56(%rip)\n"
-	"mov %r8,nat_r+64(%rip); mov %r9,nat_r+72(%rip); mov %r10,nat_r+80(%rip); mov %r11,nat_r+88(%rip)\n"
-	"mov %r12,nat_r+96(%rip); mov %r13,nat_r+104(%rip); mov %r14,nat_r+112(%rip); mov %r15,nat_r+120(%rip)\n"
+	"mov %r8,nat_r+64(%rip); mov %r9,nat_r+72(%rip); mov %r10,nat_r+80(%rip); mov "
+	"%r11,nat_r+88(%rip)\n"
+	"mov %r12,nat_r+96(%rip); mov %r13,nat_r+104(%rip); mov %r14,nat_r+112(%rip); mov "
+	"%r15,nat_r+120(%rip)\n"
 	"pushf; pop nat_flags(%rip)\n"
 	"lea nat_xmm(%rip), %rax\n"
-	"movups %xmm0,0(%rax); movups %xmm1,16(%rax); movups %xmm2,32(%rax); movups %xmm3,48(%rax)\n"
-	"movups %xmm4,64(%rax); movups %xmm5,80(%rax); movups %xmm6,96(%rax); movups %xmm7,112(%rax)\n"
-	"movups %xmm8,128(%rax); movups %xmm9,144(%rax); movups %xmm10,160(%rax); movups %xmm11,176(%rax)\n"
-	"movups %xmm12,192(%rax); movups %xmm13,208(%rax); movups %xmm14,224(%rax); movups %xmm15,240(%rax)\n"
+	"movups %xmm0,0(%rax); movups %xmm1,16(%rax); movups %xmm2,32(%rax); movups "
+	"%xmm3,48(%rax)\n"
+	"movups %xmm4,64(%rax); movups %xmm5,80(%rax); movups %xmm6,96(%rax); movups "
+	"%xmm7,112(%rax)\n"
+	"movups %xmm8,128(%rax); movups %xmm9,144(%rax); movups %xmm10,160(%rax); movups "
+	"%xmm11,176(%rax)\n"
+	"movups %xmm12,192(%rax); movups %xmm13,208(%rax); movups %xmm14,224(%rax); movups "
+	"%xmm15,240(%rax)\n"
 	"pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx; ret\n");
 
 /* ---- making instructions ---- */
@@ -121,16 +135,16 @@ static void gen_alu(struct gen *g, bool mem)
 	unsigned n = rnd() & 7, form = rnd() & 3;
 	bool byte = !(form & 1);
 
-	put_rm(g, 0, n * 8 + form, !byte && !(rnd() & 7) ? 0x66 : 0, byte, byte, -1, false, false, mem,
-	       rnd() & 1 && !byte, 1);
+	put_rm(g, 0, n * 8 + form, !byte && !(rnd() & 7) ? 0x66 : 0, byte, byte, -1, false, false,
+	       mem, rnd() & 1 && !byte, 1);
 }
 
 static void gen_alu_imm(struct gen *g, bool mem)
 {
 	bool byte = rnd() & 1;
 
-	put_rm(g, 0, byte ? 0x80 : 0x83, 0, byte, false, rnd() & 7, false, false, mem, !byte && rnd() & 1,
-	       1);
+	put_rm(g, 0, byte ? 0x80 : 0x83, 0, byte, false, rnd() & 7, false, false, mem,
+	       !byte && rnd() & 1, 1);
 	put_imm(g, 1);
 }
 
@@ -156,8 +170,12 @@ static void gen_shift(struct gen *g, bool mem)
 	bool byte = rnd() & 1;
 	/* The count is 1 (OF is defined only then), or leaves flags the same on
 	 * any run of the same CPU. */
-	put_rm(g, 0, (form == 0 ? 0xc0 : form == 1 ? 0xd0 : 0xd2) + !byte, 0, byte, false,
-	       kinds[rnd() % 7], false, false, mem, !byte && rnd() & 1, 1);
+	put_rm(g, 0,
+	       (form == 0   ? 0xc0
+		: form == 1 ? 0xd0
+			    : 0xd2) +
+		       !byte,
+	       0, byte, false, kinds[rnd() % 7], false, false, mem, !byte && rnd() & 1, 1);
 	if (form == 0)
 		put_imm(g, 1);
 }
@@ -188,7 +206,8 @@ static void gen_cc(struct gen *g, bool mem)
 	if (rnd() & 1)
 		put_rm(g, 1, 0x90 + (rnd() & 15), 0, true, false, 0, false, false, mem, false, 1);
 	else
-		put_rm(g, 1, 0x40 + (rnd() & 15), 0, false, false, -1, false, false, mem, rnd() & 1, 1);
+		put_rm(g, 1, 0x40 + (rnd() & 15), 0, false, false, -1, false, false, mem, rnd() & 1,
+		       1);
 }
 
 static void gen_wide(struct gen *g, bool mem)
@@ -244,7 +263,7 @@ static void gen_sse(struct gen *g, bool mem)
 {
 	static const struct {
 		uint8_t pfx, op, align, reg_gpr, rm_gpr;
-	} t[] = { { 0, 0x10, 1, 0, 0 },	    { 0, 0x11, 1, 0, 0 },    { 0, 0x28, 16, 0, 0 },
+	} t[] = { { 0, 0x10, 1, 0, 0 },	    { 0, 0x11, 1, 0, 0 },     { 0, 0x28, 16, 0, 0 },
 		  { 0x66, 0x6f, 16, 0, 0 }, { 0x66, 0x7f, 16, 0, 0 }, { 0x66, 0xef, 16, 0, 0 },
 		  { 0x66, 0xfe, 16, 0, 0 }, { 0x66, 0xd4, 16, 0, 0 }, { 0xf2, 0x2a, 1, 0, 1 },
 		  { 0xf2, 0x58, 1, 0, 0 },  { 0xf2, 0x59, 1, 0, 0 },  { 0xf3, 0x5e, 1, 0, 0 },
@@ -256,9 +275,9 @@ static void gen_sse(struct gen *g, bool mem)
 	       (t[k].rm_gpr || t[k].reg_gpr) && rnd() & 1, t[k].align);
 }
 
-static void (*const gens[])(struct gen *g, bool mem) = { gen_alu,   gen_alu_imm, gen_mov,  gen_movx,
-							  gen_shift, gen_unary,	  gen_cc,   gen_wide,
-							  gen_bits,  gen_misc,	  gen_sse };
+static void (*const gens[])(struct gen *g, bool mem) = { gen_alu,   gen_alu_imm, gen_mov, gen_movx,
+							 gen_shift, gen_unary,	 gen_cc,  gen_wide,
+							 gen_bits,  gen_misc,	 gen_sse };
 
 /* ---- running both ---- */
 
@@ -296,8 +315,8 @@ static int rig_setup(void **state)
 	r->c->st.cr4 = CR4_OSFXSR | CR4_PAE;
 	r->c->tm = TM_SUP;
 	memcpy(r->c->st.fx + 24, &(uint32_t){ 0x1f80 }, 4);
-	r->code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-		       0);
+	r->code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS,
+		       -1, 0);
 	r->data = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	rig_tlb(r, ACC_EXEC, r->code);
 	rig_tlb(r, ACC_READ, r->data);
@@ -329,7 +348,8 @@ static void dump(const struct rig *r, const struct gen *g, const uint64_t *want)
 		print_message("%02x%s", g->b[k], k + 1 == g->n ? "\n" : "");
 	for (unsigned k = 0; k < 16; k++)
 		if (r->c->st.r[k] != want[k])
-			print_message("reg %u: ours %016lx silicon %016lx\n", k, r->c->st.r[k], want[k]);
+			print_message("reg %u: ours %016lx silicon %016lx\n", k, r->c->st.r[k],
+				      want[k]);
 }
 
 static void one_case(struct rig *r, unsigned len)
@@ -372,8 +392,8 @@ static void one_case(struct rig *r, unsigned len)
 	    memcmp(r->data, mem1, DATA_SIZE) || memcmp(r->c->st.fx + 160, nat_xmm, 256) ||
 	    r->c->st.rip != (uint64_t)(uintptr_t)r->code + g.n) {
 		dump(r, &g, nat_r);
-		print_message("flags ours %lx silicon %lx, rip +%lx of %x\n", ours, nat_flags & 0x8d5,
-			      r->c->st.rip - (uint64_t)(uintptr_t)r->code, g.n);
+		print_message("flags ours %lx silicon %lx, rip +%lx of %x\n", ours,
+			      nat_flags & 0x8d5, r->c->st.rip - (uint64_t)(uintptr_t)r->code, g.n);
 		fail_msg("translator and CPU differ");
 	}
 }
@@ -509,7 +529,8 @@ static PLAIN uint64_t work_bignum(void *arg)
 		unsigned __int128 t = (unsigned __int128)p[i] * p[i + 1] + acc;
 
 		p[i] = (uint64_t)t;
-		acc = (uint64_t)(t >> 64) + (p[i] / ((uint32_t)i | 3u)) + (uint64_t)((int64_t)acc % -7);
+		acc = (uint64_t)(t >> 64) + (p[i] / ((uint32_t)i | 3u)) +
+		      (uint64_t)((int64_t)acc % -7);
 	}
 	return acc;
 }
@@ -541,7 +562,7 @@ static PLAIN uint64_t work_switch(void *arg)
 		case 5: r = __builtin_bswap64(r); break;
 		case 6: r += (r >> 3) * (r & 0xff); break;
 		case 7: r ^= (uint64_t)(uint16_t)r << 40; break;
-		case 8: r = (uint64_t)-(int64_t)r; break;
+		case 8: r = (uint64_t) - (int64_t)r; break;
 		case 9: r += r > 1000 ? 5 : 9; break;
 		default: w->v[i] = (uint32_t)r;
 		}
