@@ -28,8 +28,8 @@
 #include "tests/fake/xs_rig.h"
 #include "xenstored/sock.h"
 
-#define KILLS	300
-#define GUESTS	3
+#define KILLS	    300
+#define GUESTS	    3
 #define PATIENCE_MS 20000
 
 struct guest {
@@ -223,7 +223,8 @@ static void introduce(struct rig *r, const char *sock)
 	rig_start(r);
 	c = rig_conn(r, 0);
 	for (char d = 1; d <= GUESTS; d++) {
-		char intro[] = "1\00077\0003", dir[] = "/local/domain/1", perms[] = "/local/domain/1\0n1";
+		char intro[] = "1\00077\0003", dir[] = "/local/domain/1",
+		     perms[] = "/local/domain/1\0n1";
 
 		intro[0] = dir[14] = perms[14] = perms[17] = (char)('0' + d);
 		assert_int_equal(rig_ask(c, XS_MKDIR, 0, dir, sizeof(dir), NULL, NULL), 0);
@@ -258,8 +259,9 @@ static void nothing_acknowledged_is_lost_or_done_twice(void **state)
 		guest_step(&g[steps % GUESTS], (unsigned)steps);
 		sock_step(&s, sock);
 	}
-	print_message("# %lu steps over %d kills, %lu + %lu + %lu transactions, %lu writes by socket\n",
-		      steps, *kills, g[0].pairs, g[1].pairs, g[2].pairs, s.acked);
+	print_message(
+		"# %lu steps over %d kills, %lu + %lu + %lu transactions, %lu writes by socket\n",
+		steps, *kills, g[0].pairs, g[1].pairs, g[2].pairs, s.acked);
 	xs_sync_close(s.c);
 	kill(killer, SIGKILL); /* and with it the server */
 	waitpid(killer, NULL, 0);
