@@ -101,6 +101,7 @@ static int map_memory(struct domain *d, const struct domain_config *cfg)
 	pthread_mutex_init(&m->lock, NULL);
 	m->ram_pages = m->max_pages = cfg->mem_pages;
 	m->populated = cfg->populated;
+	m->settled = cfg->populated == cfg->mem_pages;
 	m->ram_fd = cfg->ram_fd;
 	m->shinfo_gfn = GFN_NONE;
 	for (unsigned i = 0; i < GNTTAB_MAX_FRAMES; i++)
@@ -370,9 +371,7 @@ void domain_stats(struct domain *d, struct domain_stats *ret)
 	pthread_mutex_lock(&d->mem.lock);
 	present = d->mem.ram_pages - d->mem.released;
 	s.max_pages = d->mem.max_pages;
-	s.pages = present;
-	if (d->mem.released < d->mem.ram_pages - d->mem.populated)
-		s.pages = d->mem.populated;
+	s.pages = d->mem.settled ? present : d->mem.populated;
 	pthread_mutex_unlock(&d->mem.lock);
 
 	for (unsigned i = 0; i < d->max_vcpus; i++) {

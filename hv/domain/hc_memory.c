@@ -171,6 +171,8 @@ static int take_page(struct mvcpu *v, uint64_t gfn, struct gone *g)
 	if (p2m_set_present(m->p2m, gfn, false) < 0)
 		return -ENOMEM;
 	m->released++;
+	if (m->ram_pages - m->released <= m->populated)
+		m->settled = true;
 	g->index[g->n++] = i;
 	return 0;
 }

@@ -137,7 +137,8 @@ struct memory {
 	uint8_t *special, *gnttab;
 	int ram_fd;
 	uint64_t released;   /* pages the guest gave back */
-	uint64_t populated;  /* memory=: what it had at first, for accounting */
+	uint64_t populated;  /* memory=: what it counts as until it has ballooned down to it */
+	bool settled;	     /* it has */
 	uint64_t max_pages;  /* populate may not go beyond */
 	uint64_t shinfo_gfn; /* GFN_NONE: not mapped */
 	uint64_t grant_gfn[GNTTAB_MAX_FRAMES];
@@ -170,7 +171,7 @@ struct domain {
 		pthread_mutex_t lock;
 		pthread_cond_t cond;
 		enum domain_state state;
-		int active;   /* vCPU threads outside the gate */
+		int active;	   /* vCPU threads outside the gate */
 		_Atomic bool stop; /* to the gate, all */
 		bool quit, reported;
 		unsigned reason;

@@ -114,7 +114,7 @@ static void a_kernel_that_is_none_leaves_a_domain_that_can_be_freed(void **state
 	struct world w;
 	int r;
 
-	r = world_try(&w, 1, err, sizeof(err));
+	r = world_try(&w, 1, WORLD_PAGES, err, sizeof(err));
 	assert_int_equal(r, 0);
 	assert_int_equal(domain_build(w.d, err, sizeof(err)), -EBUSY);
 	w.d = domain_free(w.d);
@@ -134,7 +134,7 @@ static void a_ballooning_guest_is_counted_as_what_it_was_given(void **state)
 	char err[256] = "";
 	struct world w;
 
-	assert_int_equal(world_try(&w, 1, err, sizeof(err)), 0);
+	assert_int_equal(world_try(&w, 1, WORLD_PAGES, err, sizeof(err)), 0);
 	w.d = domain_free(w.d);
 	w.cfg.populated = 1000;
 	assert_int_equal(domain_new(&w.cfg, &no_events, &w.d, err, sizeof(err)), 0);

@@ -185,6 +185,28 @@ static void ballooned_pages_go_back_to_the_host(void **state)
 	assert_int_equal(s.pages, WORLD_PAGES - 1);
 }
 
+static void a_guest_that_reached_its_target_counts_as_what_it_has(void **state)
+{
+	struct domain_stats s;
+	uint64_t gfn[100];
+
+	world_fini(&w);
+	world_init_at(&w, 1, WORLD_PAGES - 60);
+	for (unsigned i = 0; i < 100; i++)
+		gfn[i] = 0x400 + i;
+	domain_stats(w.d, &s);
+	assert_int_equal(s.pages, WORLD_PAGES - 60);
+	assert_int_equal(reserve(XENMEM_decrease_reservation, gfn, 50, 0), 50);
+	domain_stats(w.d, &s);
+	assert_int_equal(s.pages, WORLD_PAGES - 60);
+	assert_int_equal(reserve(XENMEM_decrease_reservation, gfn + 50, 50, 0), 50);
+	domain_stats(w.d, &s);
+	assert_int_equal(s.pages, WORLD_PAGES - 100);
+	assert_int_equal(reserve(XENMEM_populate_physmap, gfn, 80, 0), 80);
+	domain_stats(w.d, &s);
+	assert_int_equal(s.pages, WORLD_PAGES - 20);
+}
+
 static void populate_stops_at_the_cap(void **state)
 {
 	uint64_t gfn[100];
@@ -502,6 +524,7 @@ int main(void)
 		T(only_its_own_memory_is_a_guests_to_change),
 		T(a_batch_places_each_page_and_reports_each_error),
 		T(ballooned_pages_go_back_to_the_host),
+		T(a_guest_that_reached_its_target_counts_as_what_it_has),
 		T(populate_stops_at_the_cap),
 		T(large_extents_are_aligned_and_bounded),
 		T(an_endless_list_ends_where_memory_does),

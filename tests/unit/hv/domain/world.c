@@ -281,7 +281,7 @@ static void *map(int fd, size_t pages)
 	return p;
 }
 
-int world_try(struct world *w, unsigned n, char *err, size_t errlen)
+int world_try(struct world *w, unsigned n, uint64_t populated, char *err, size_t errlen)
 {
 	const struct domain_events ev = { .shutdown = on_shutdown, .log = on_log, .arg = w };
 	int r;
@@ -290,7 +290,7 @@ int world_try(struct world *w, unsigned n, char *err, size_t errlen)
 	w->cfg = (struct domain_config){ .domid = 7,
 					 .uuid = "uuid of world 7",
 					 .mem_pages = WORLD_PAGES,
-					 .populated = WORLD_PAGES,
+					 .populated = populated,
 					 .vcpus = n,
 					 .max_vcpus = n,
 					 .engine = "fake",
@@ -358,9 +358,14 @@ static void start_vcpu(struct world *w, unsigned id)
 
 void world_init(struct world *w, unsigned n)
 {
+	world_init_at(w, n, WORLD_PAGES);
+}
+
+void world_init_at(struct world *w, unsigned n, uint64_t populated)
+{
 	char err[256] = "";
 
-	if (world_try(w, n, err, sizeof(err)) < 0)
+	if (world_try(w, n, populated, err, sizeof(err)) < 0)
 		fail_msg("%s", err);
 	assert_int_equal(vcpus[0]->st.rip, WORLD_ENTRY);
 	set_long_mode(vcpus[0]);

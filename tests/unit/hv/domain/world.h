@@ -35,7 +35,8 @@ struct world {
 
 /* A built and running domain; NULL with err filled if it could not be. */
 void world_init(struct world *w, unsigned vcpus);
-int world_try(struct world *w, unsigned vcpus, char *err, size_t errlen);
+void world_init_at(struct world *w, unsigned vcpus, uint64_t populated);
+int world_try(struct world *w, unsigned vcpus, uint64_t populated, char *err, size_t errlen);
 void world_fini(struct world *w);
 
 /* Make vCPU exit with x; returns when the machine model is done with it. */
