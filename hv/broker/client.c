@@ -12,6 +12,8 @@
 #include "daemons/sys.h"
 #include "hv/broker/hvd.h"
 
+#define ACCEPT_REST_US 200000
+
 struct client {
 	struct client *next;
 	struct hvd *h;
@@ -169,6 +171,22 @@ static bool allowed(const struct hvd *h, int fd, bool *ret_root)
 	return *ret_root || (h->have_group && in_group(fd, who.gid, h->group));
 }
 
+static void on_rested(evutil_socket_t fd, short what, void *arg)
+{
+	struct hvd *h = arg;
+
+	(void)event_add(h->listen_ev, NULL); /* it was there before: needs no memory */
+}
+
+/* Without descriptors a waiting peer would wake us again and again for nothing. */
+static void rest(struct hvd *h)
+{
+	struct timeval tv = { .tv_usec = ACCEPT_REST_US };
+
+	if (event_base_once(h->base, -1, EV_TIMEOUT, on_rested, h, &tv) == 0)
+		(void)event_del(h->listen_ev);
+}
+
 static void on_accept(evutil_socket_t listen_fd, short what, void *arg)
 {
 	struct hvd *h = arg;
@@ -177,8 +195,11 @@ static void on_accept(evutil_socket_t listen_fd, short what, void *arg)
 	int fd;
 
 	fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd < 0)
+	if (fd < 0) {
+		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+			rest(h);
 		return;
+	}
 	cl = h->nr_clients < CLIENTS_MAX && allowed(h, fd, &root) ? sys_zalloc(sizeof(*cl)) : NULL;
 	if (!cl) {
 		(void)hv_link_send_error(fd, 0, -EACCES,

@@ -94,6 +94,29 @@ void state_remove_dom(const struct hvd *h, uint16_t domid)
 		(void)unlink(path);
 }
 
+/* A kill at the wrong moment leaves a socket without a state, or a state half
+ * written beside the old one. */
+static bool is_leftover(const struct hvd *h, const char *name)
+{
+	unsigned id;
+	int n = 0;
+
+	if (sscanf(name, "%u.%n", &id, &n) != 1 || n == 0)
+		return false;
+	return strcmp(name + n, "state.new") == 0 ||
+	       (strcmp(name + n, "sock") == 0 && (id >= DOMIDS || !h->doms[id]));
+}
+
+static void remove_leftovers(const struct hvd *h, DIR *dir)
+{
+	struct dirent *e;
+
+	rewinddir(dir);
+	while ((e = readdir(dir)))
+		if (is_leftover(h, e->d_name))
+			(void)unlinkat(dirfd(dir), e->d_name, 0);
+}
+
 /* Domains appear as ADOPTING; a file that can't be read is told and left alone. */
 int state_load(struct hvd *h)
 {
@@ -128,6 +151,7 @@ int state_load(struct hvd *h)
 		else
 			d->phase = DOM_ADOPTING;
 	}
+	remove_leftovers(h, dir);
 	closedir(dir);
 	return 0;
 }

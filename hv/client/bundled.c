@@ -116,18 +116,20 @@ int bundled_call(struct bundled *b, const struct call *c, int *ret_fds)
 	r = send_request(b, c);
 	if (r == 0) {
 		r = recv_reply(b, c, ret_fds);
-		if (r < 0 && b->reply.type == HV_ERROR && b->reply.seq == b->seq)
+		if (r < 0 && b->reply.type == HV_ERROR && b->reply.seq == b->seq) {
 			text = b->reply.u.ERROR.text; /* the connection is fine */
-		else if (r < 0)
+		} else if (r < 0) {
 			disconnect(b);
+			text = r == -ENOTCONN ? "hvd ended the connection without an answer" : NULL;
+		}
 	} else if (b->sock >= 0 && r != -EMSGSIZE) {
 		disconnect(b);
 	}
+	if (r == -ENOTCONN && !text)
+		text = "hvd is not running";
 	if (r < 0 && c->err)
-		(void)snprintf(c->err, c->errlen, "%s", /* cut */
-			       text && *text	? text
-			       : r == -ENOTCONN ? "hvd is not running"
-						: strerror(-r));
+		(void)snprintf(c->err, c->errlen, "%s",
+			       text && *text ? text : strerror(-r)); /* cut */
 	return r;
 }
 

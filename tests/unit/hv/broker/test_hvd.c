@@ -204,6 +204,7 @@ static void running_out_of_descriptors_leaves_nothing_at_any_point(void **state)
 {
 	struct world *w = *state;
 	unsigned fds = hvd_fds(w), room;
+	struct hvc_hostinfo hi;
 	struct rlimit old;
 	int r = -1;
 
@@ -219,6 +220,9 @@ static void running_out_of_descriptors_leaves_nothing_at_any_point(void **state)
 		if (r == 0)
 			break;
 		assert_true(err[0] != '\0');
+		/* Without room for the kernel's descriptor hvd hangs up; we come back. */
+		assert_int_equal(prlimit(w->hvd, RLIMIT_NOFILE, &old, NULL), 0);
+		assert_int_equal(hvc_hostinfo(w->h, &hi), 0);
 		assert_int_equal(dom_files(w), 0);
 		assert_int_equal(hvd_fds(w), fds);
 	}

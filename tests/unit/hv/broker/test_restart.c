@@ -114,6 +114,7 @@ static void a_build_that_hvd_did_not_live_to_see_leaves_nothing(void **state)
 	struct world *w = *state;
 	struct hvc_dominfo info;
 	char spec[160];
+	char stale[128];
 	pid_t pid, dom;
 
 	pid = fork();
@@ -130,6 +131,8 @@ static void a_build_that_hvd_did_not_live_to_see_leaves_nothing(void **state)
 		nap(5);
 	dom = domain_pid(w, 1);
 	kill_hvd(w, SIGKILL);
+	snprintf(stale, sizeof(stale), "%s/dom/77.sock", w->run); /* of one killed even earlier */
+	close(open(stale, O_CREAT | O_WRONLY, 0600));
 	assert_int_equal(waitpid(pid, &(int){ 0 }, 0), pid);
 	start_hvd(w);
 	assert_true(process_gone(dom));

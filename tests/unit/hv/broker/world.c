@@ -188,7 +188,8 @@ pid_t domain_pid(struct world *w, uint16_t domid)
 	int fd;
 
 	snprintf(path, sizeof(path), "%s/dom/%u.state", w->run, domid);
-	fd = open(path, O_RDONLY);
+	for (int i = 0; (fd = open(path, O_RDONLY)) < 0 && i < 500; i++)
+		nap(10); /* it is being built */
 	assert_true(fd >= 0);
 	n = read(fd, bytes, sizeof(bytes));
 	close(fd);
