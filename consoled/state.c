@@ -309,8 +309,10 @@ void slot_put(struct slot *s, const void *p, size_t n, struct slot_in *next)
 	uint32_t other = !s->in_cur;
 
 	assert(n <= SPOOL_SIZE);
-	memcpy(s->spool + at, p, first);
-	memcpy(s->spool, (const uint8_t *)p + first, n - first);
+	if (n) { /* p may be NULL without bytes */
+		memcpy(s->spool + at, p, first);
+		memcpy(s->spool, (const uint8_t *)p + first, n - first);
+	}
 	next->head = head + (uint32_t)n;
 	s->in[other] = *next;
 	__atomic_store_n(&s->in_cur, other, __ATOMIC_RELEASE);
