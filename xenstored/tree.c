@@ -196,7 +196,8 @@ int tree_list(const struct arena *a, const struct node *n, char **ret)
 		r = out ? 0 : -ENOMEM;
 	}
 	if (r == 0) {
-		qsort(l.items, l.n, sizeof(*l.items), by_seq);
+		if (l.n)
+			qsort(l.items, l.n, sizeof(*l.items), by_seq);
 		p = out;
 		for (size_t i = 0; i < l.n; i++) {
 			const struct node *kid = node_ptr(a, l.items[i].node);

@@ -121,15 +121,11 @@ static bool next_name(const char *path, size_t len, size_t *at, const char **ret
 {
 	const char *end;
 
-	if (path[0] == '@') {
-		end = memchr(path + *at, '/', len - *at);
-	} else {
-		if (*at == 0)
-			*at = 1;
-		end = *at < len ? memchr(path + *at, '/', len - *at) : NULL;
-	}
+	if (path[0] != '@' && *at == 0)
+		*at = 1;
 	if (*at >= len)
 		return false;
+	end = memchr(path + *at, '/', len - *at);
 	*ret = path + *at;
 	*ret_n = end ? (size_t)(end - *ret) : len - *at;
 	*at += *ret_n + 1;

@@ -497,6 +497,10 @@ int main(void)
 	char names[2 * NR][64];
 	unsigned n = 0;
 
+#ifdef __SANITIZE_ADDRESS__
+	puts("1..0 # SKIP AddressSanitizer maps memory where the CPU must find none");
+	return 0;
+#endif
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	for (unsigned i = 0; i < 2 * NR; i++) {
 		const struct family *f = &families[i % NR];
