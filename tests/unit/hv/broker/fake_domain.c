@@ -8,6 +8,14 @@
  *   hang        domain_pause never returns
  *   echo        every kick is answered by a notify (the default)
  *   syscall     makes a call that the jail forbids when it is unpaused
+ *
+ * and, as if a guest had taken it over, when it is unpaused
+ *
+ *   junk        sends hvd what is no message
+ *   unasked     sends hvd a message that nobody asked for
+ *   lies        answers with the wrong type
+ *   flood       sends 5000 log lines, each with descriptors
+ *   hangup      closes its control socket
  */
 #include <errno.h>
 #include <poll.h>
@@ -20,6 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "daemons/hv_link.h"
 #include "daemons/sys.h"
 #include "hv/domain/domain.h"
 
@@ -109,8 +118,40 @@ int domain_build(struct domain *d, char *err, size_t errlen)
 	return pthread_create(&d->thread, NULL, guest, d) ? -EAGAIN : 0;
 }
 
+#define CONTROL 3 /* main.c: SPAWN_FD */
+
+static void send_type(uint16_t type, uint32_t seq, const int *fds, size_t nfds)
+{
+	static struct hv_msg m;
+
+	m = (struct hv_msg){ .type = type, .seq = seq };
+	if (type == HV_D_LOG)
+		snprintf(m.u.D_LOG.text, sizeof(m.u.D_LOG.text), "flood");
+	(void)hv_link_send(CONTROL, &m, fds, nfds);
+}
+
+static void misbehave(const struct domain *d)
+{
+	int fds[FDPASS_MAX];
+
+	for (int i = 0; i < FDPASS_MAX; i++)
+		fds[i] = d->wake;
+	if (strcmp(d->cmdline, "junk") == 0)
+		(void)!write(CONTROL, "rubbish", 7);
+	else if (strcmp(d->cmdline, "unasked") == 0)
+		send_type(HV_D_STATS, 0, NULL, 0);
+	else if (strcmp(d->cmdline, "lies") == 0)
+		for (uint32_t seq = 1; seq < 100; seq++)
+			send_type(HV_D_ADOPT_REPLY, seq, fds, 3);
+	else if (strcmp(d->cmdline, "hangup") == 0)
+		close(CONTROL);
+	for (int i = 0; i < 5000 && strcmp(d->cmdline, "flood") == 0; i++)
+		send_type(HV_D_LOG, 0, fds, FDPASS_MAX);
+}
+
 void domain_unpause(struct domain *d)
 {
+	misbehave(d);
 	if (strcmp(d->cmdline, "syscall") == 0)
 		(void)socket(AF_INET, SOCK_STREAM, 0);
 	if (d->state == DOM_PAUSED)

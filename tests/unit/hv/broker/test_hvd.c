@@ -318,6 +318,61 @@ static void a_process_that_stops_answering_delays_nobody_but_its_own(void **stat
 	assert_int_equal(hvc_destroy(w->h, 1), 0);
 }
 
+static void a_process_that_breaks_the_protocol_is_ended_and_said_so(void **state)
+{
+	static const struct {
+		const char *cmdline, *detail;
+	} cases[] = {
+		{ "junk", "its process sent what is no message" },
+		{ "unasked", "its process sent what nobody asked for" },
+		{ "lies", "its process answered what was not asked" },
+		{ "hangup", "its process closed the control socket" },
+	};
+	struct world *w = *state;
+	struct hvc_dominfo info;
+	struct hvc_event ev;
+	unsigned fds;
+
+	assert_true(hvc_event_fd(w->h) >= 0);
+	must_create(w, "");
+	fds = hvd_fds(w);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint16_t id = must_create(w, cases[i].cmdline);
+
+		(void)hvc_unpause(w->h, id); /* answered or not, as it came out */
+		assert_true(wait_event(w, HVC_EV_DYING, &ev));
+		assert_int_equal(ev.domid, id);
+		assert_int_equal(hvc_dominfo(w->h, id, &info), 0);
+		assert_string_equal(info.crash_detail, cases[i].detail);
+		assert_int_equal(hvc_destroy(w->h, id), 0);
+		assert_int_equal(hvc_dominfo(w->h, 1, &info), 0);
+		assert_int_equal(info.flags, HVC_DOM_PAUSED);
+	}
+	assert_int_equal(hvd_fds(w), fds);
+}
+
+static void a_flood_of_log_lines_is_rationed(void **state)
+{
+	struct world *w = *state;
+	static char text[400000];
+	uint64_t next = 0;
+	unsigned lines = 0, fds;
+	int n;
+
+	must_create(w, "");
+	assert_int_equal(must_create(w, "flood"), 2);
+	fds = hvd_fds(w);
+	assert_int_equal(hvc_unpause(w->h, 2), 0); /* behind 5000 lines */
+	while ((n = hvc_dmesg(w->h, next, text, sizeof(text) - 1, &next)) > 0) {
+		text[n] = '\0';
+		for (const char *p = text; (p = strstr(p, "d2 flood")); p++)
+			lines++;
+	}
+	assert_in_range(lines, 900, 2500); /* 1000 at once, and 50 for each second it took */
+	assert_int_equal(hvd_fds(w), fds);
+	assert_int_equal(hvc_unpause(w->h, 1), 0);
+}
+
 /* ---- ports ---- */
 
 static void a_notification_goes_to_the_guest_and_back(void **state)
@@ -526,6 +581,8 @@ int main(int argc, char **argv)
 		T(a_killed_process_makes_exactly_its_domain_dying),
 		T(a_forbidden_system_call_ends_the_domain),
 		T(a_process_that_stops_answering_delays_nobody_but_its_own),
+		T(a_process_that_breaks_the_protocol_is_ended_and_said_so),
+		T(a_flood_of_log_lines_is_rationed),
 		T(a_notification_goes_to_the_guest_and_back),
 		T(a_successor_takes_over_what_was_pending),
 		T(a_late_close_does_not_take_the_port_from_its_successor),
