@@ -44,6 +44,9 @@ int logring_open(const char *path, struct logring **ret)
 		return fd;
 	}
 	err = sys_ftruncate(fd, sizeof(*r->f));
+	/* All of it now: a hole written to when the disk is full is a SIGBUS. */
+	if (err == 0 && fallocate(fd, 0, 0, sizeof(*r->f)) < 0)
+		err = -errno;
 	if (err == 0)
 		r->f = sys_mmap_shared(fd, sizeof(*r->f), 0, PROT_READ | PROT_WRITE, &err);
 	close(fd);

@@ -7,10 +7,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -203,6 +205,45 @@ static void destroy_all_ends_what_a_stopped_hvd_left(void **state)
 	assert_int_equal(dom_files(w), 0);
 }
 
+/* The run folder becomes a file system of 600 KiB, for this process tree only. */
+static void a_full_run_folder_refuses_new_domains_and_hurts_no_old_one(void **state)
+{
+	struct world *w = *state;
+	struct hvc_dominfo info;
+	struct hvc_created c;
+	struct hvc_event ev;
+	char fill[128], err[256], block[4096] = { 1 };
+	int fd;
+
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		skip();
+	kill_hvd(w, SIGTERM);
+	assert_int_equal(mount("tmpfs", w->run, "tmpfs", 0, "size=600k"), 0);
+	start_hvd(w);
+	assert_true(hvc_event_fd(w->h) >= 0);
+	assert_int_equal(must_create(w, ""), 1);
+	snprintf(fill, sizeof(fill), "%s/fill", w->run);
+	fd = open(fill, O_CREAT | O_WRONLY, 0600);
+	while (write(fd, block, sizeof(block)) == sizeof(block))
+		;
+	close(fd);
+	assert_int_equal(create(w, "", &c, err), -ENOSPC);
+	assert_non_null(strstr(err, "No space left"));
+	assert_int_equal(hvc_dominfo(w->h, 1, &info), 0);
+	assert_int_equal(hvc_unpause(w->h, 1), 0);
+	for (int i = 0; i < 3000; i++) /* a log that goes round needs no space */
+		assert_int_equal(hvc_debug_virq(w->h, 1), 0);
+	assert_int_equal(kill(domain_pid(w, 1), SIGKILL), 0);
+	assert_true(wait_event(w, HVC_EV_DYING, &ev));
+	assert_int_equal(hvc_destroy(w->h, 1), 0);
+	assert_int_equal(dom_files(w), 0);
+	unlink(fill);
+	assert_int_equal(hvc_destroy(w->h, must_create(w, "")), 0);
+	kill_hvd(w, SIGTERM);
+	assert_int_equal(umount(w->run), 0);
+	start_hvd(w);
+}
+
 static void the_log_goes_on_over_restarts_and_shows_no_control_character(void **state)
 {
 	struct world *w = *state;
@@ -241,6 +282,7 @@ int main(int argc, char **argv)
 		T(a_build_that_hvd_did_not_live_to_see_leaves_nothing),
 		T(a_pid_that_is_another_process_now_is_left_alone),
 		T(destroy_all_ends_what_a_stopped_hvd_left),
+		T(a_full_run_folder_refuses_new_domains_and_hurts_no_old_one),
 		T(the_log_goes_on_over_restarts_and_shows_no_control_character),
 	};
 
