@@ -264,6 +264,7 @@ static struct block *build(struct vcpu *c, const uint8_t *host, uint64_t gpa)
 
 	if (!code_can_enter(c, gpa >> 12))
 		return NULL;
+	code_enter(c, gpa >> 12); /* may drop everything */
 	if (ARENA_SIZE - b->used < BUILD_MAX)
 		blocks_drop_all(c);
 	if (b->dropped) {
@@ -271,7 +272,6 @@ static struct block *build(struct vcpu *c, const uint8_t *host, uint64_t gpa)
 		b->used = 0;
 		c->link = NULL;
 	}
-	code_enter(c, gpa >> 12);
 	while (!add_op(c, &w))
 		if (head.nops == MAX_OPS) {
 			add_fall(&w);

@@ -174,6 +174,8 @@ int run_vcpu(struct vcpu *c, struct vm_exit *ret)
 	atomic_store(&c->running, 1);
 	cpu_load_flags(c);
 	cpu_update_mode(c);
+	if (atomic_load(&c->attn) & ATTN_MAIL) /* before any old translation is used */
+		smp_mail(c);
 	if (c->exit_ready)
 		c->exit_ready = false;
 	else if (_setjmp(c->env) != JMP_EXIT)

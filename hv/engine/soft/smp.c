@@ -115,17 +115,22 @@ bool code_can_enter(const struct vcpu *c, uint64_t gfn)
 	return gfn < c->vm->code_gfns;
 }
 
+/* Our bit may be taken away while we wait (we answered that mail); what is
+ * decoded counts only if the bit is there when we stop answering. */
 void code_enter(struct vcpu *c, uint64_t gfn)
 {
-	uint32_t me = 1u << c->id, old = atomic_fetch_or(&c->vm->code[gfn], me);
+	uint32_t me = 1u << c->id, old;
 
-	if (old & me)
-		return;
-	mmu_drop_write_gfn(c, gfn);
-	if (old)
-		return;
-	mail_all(c->vm, c, ~0u, MAIL_WRITE_TLB, 0);
-	c->vm->code_sum[gfn] = page_sum(c, gfn);
+	do {
+		old = atomic_fetch_or(&c->vm->code[gfn], me);
+		if (old & me)
+			return;
+		mmu_drop_write_gfn(c, gfn);
+		if (old)
+			continue;
+		mail_all(c->vm, c, ~0u, MAIL_WRITE_TLB, 0);
+		c->vm->code_sum[gfn] = page_sum(c, gfn);
+	} while (!(atomic_load(&c->vm->code[gfn]) & me));
 }
 
 void code_check(struct vcpu *c, uint64_t gfn)
