@@ -92,6 +92,7 @@ struct vm {
 	uint64_t code_gfns;
 	_Atomic uint32_t *code;	    /* per gfn: the vCPUs that hold code decoded from it */
 	uint64_t *code_sum;	    /* per gfn: of its bytes when it became code */
+	pthread_mutex_t code_lock;  /* of changes to code[] */
 	pthread_mutex_t split_lock; /* locked operations across pages */
 	bool reference;		    /* decoded blocks only, no translator */
 };
@@ -121,6 +122,8 @@ struct vcpu {
 	struct jump *jumps; /* virtual address to block, valid under jump_key */
 	uint64_t jump_key;
 	uint64_t fetch_gen;
+	uint64_t flush_gen;  /* counts mmu_flush() */
+	uint64_t mails;	     /* counts smp_mail() */
 	struct block **link; /* the block found next belongs there, too */
 
 	struct vm *vm;

@@ -72,15 +72,19 @@ static void write_part(struct vcpu *c, void *p, uint64_t gpa, unsigned n, uint64
 void mem_write_slow(struct vcpu *c, enum tlb_mode tm, uint64_t va, unsigned n, uint64_t v)
 {
 	unsigned n1 = 0x1000 - (va & 0xfff);
-	uint64_t gpa, gpa2;
-	void *p, *p2;
+	uint64_t gpa, gpa2 = 0, mails;
+	void *p, *p2 = NULL;
 
 	alignment(c, tm, va, n);
-	p = mmu_fill(c, va, ACC_WRITE, tm, &gpa);
+	do { /* mail answered on the way to the second page may take the first one back */
+		mails = c->mails;
+		p = mmu_fill(c, va, ACC_WRITE, tm, &gpa);
+		if (n > n1)
+			p2 = mmu_fill(c, second_page(c, va), ACC_WRITE, tm, &gpa2);
+	} while (n > n1 && mails != c->mails);
 	if (n <= n1) {
 		write_part(c, p, gpa, n, v);
 	} else {
-		p2 = mmu_fill(c, second_page(c, va), ACC_WRITE, tm, &gpa2);
 		write_part(c, p, gpa, n1, v);
 		write_part(c, p2, gpa2, n - n1, v >> (8 * n1));
 	}
@@ -174,7 +178,7 @@ void rmw_open(struct vcpu *c, struct rmw *m, uint64_t va, unsigned n, bool locke
 	m->p = m->buf;
 	if (locked) {
 		/* Atomic against each other only; whatever leaves the instruction unlocks. */
-		pthread_mutex_lock(&c->vm->split_lock);
+		smp_lock(c, &c->vm->split_lock);
 		c->split_held = true;
 		mem_read_bytes(c, va, m->buf, n);
 	}

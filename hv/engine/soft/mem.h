@@ -135,6 +135,8 @@ static inline bool code_present(const struct vcpu *c, uint64_t gfn)
 {
 	return gfn < c->vm->code_gfns && atomic_load(&c->vm->code[gfn]);
 }
+/* Lock, answering mail meanwhile. */
+void smp_lock(struct vcpu *c, pthread_mutex_t *m);
 void smp_mail(struct vcpu *c); /* do what others asked */
 void smp_flush(struct vm *vm, struct vcpu *self);
 

@@ -213,25 +213,39 @@ static void install(struct vcpu *c, enum tlb_mode tm, enum access acc, uint64_t 
 		t->nlog = TLB_LOG + 1;
 }
 
+/* Move the frame to what the access needs.  False: translations were flushed in
+ * the meantime. */
+static bool settle(struct vcpu *c, uint64_t gfn, enum access acc)
+{
+	uint64_t gen = c->flush_gen;
+
+	if (acc == ACC_READ || !code_present(c, gfn))
+		return true;
+	if (acc == ACC_WRITE)
+		code_leave(c, gfn);
+	else
+		code_check(c, gfn);
+	return c->flush_gen == gen;
+}
+
 void *mmu_fill(struct vcpu *c, uint64_t va, enum access acc, enum tlb_mode tm, uint64_t *ret_gpa)
 {
-	unsigned flags = 0;
+	unsigned flags;
 	struct xlat x;
 	uint32_t err;
 	uint8_t *page;
 
-	if (mmu_walk(c, va, acc, tm, &x, &err)) {
-		c->st.cr2 = va;
-		cpu_fault_err(c, X_PF, err);
-	}
-	*ret_gpa = x.gpa;
-	page = p2m_lookup(c->vm->p2m, x.gpa >> 12, &flags);
-	if (!page || (acc == ACC_WRITE && flags & P2M_RO))
-		return NULL;
-	if (acc == ACC_WRITE && code_present(c, x.gpa >> 12))
-		code_leave(c, x.gpa >> 12);
-	if (acc == ACC_EXEC && code_present(c, x.gpa >> 12))
-		code_check(c, x.gpa >> 12);
+	do {
+		flags = 0;
+		if (mmu_walk(c, va, acc, tm, &x, &err)) {
+			c->st.cr2 = va;
+			cpu_fault_err(c, X_PF, err);
+		}
+		*ret_gpa = x.gpa;
+		page = p2m_lookup(c->vm->p2m, x.gpa >> 12, &flags);
+		if (!page || (acc == ACC_WRITE && flags & P2M_RO))
+			return NULL;
+	} while (!settle(c, x.gpa >> 12, acc));
 	if (acc == ACC_EXEC || !watched(c, va))
 		install(c, tm, acc, va, page, &x);
 	return page + (va & 0xfff);
@@ -244,6 +258,7 @@ void mmu_flush(struct vcpu *c, bool keep_global)
 	struct tlb_side *s = &t->side[0][0][0];
 	unsigned kept = 0;
 
+	c->flush_gen++;
 	if (t->nlog > TLB_LOG) {
 		t->nlog = 0;
 		for (unsigned k = 0; k < TM_NR * ACC_NR * TLB_SIZE; k++) {

@@ -14,7 +14,10 @@
  * seen when they write.  But what they have changed can't be run before it is
  * mapped for execution again; then the page's sum tells.
  *
- * Whoever waits answers its own mail meanwhile, so two can wait for each other.
+ * Whoever waits (for mail to be done, or for code_lock, which makes changes of
+ * state one at a time) answers its own mail meanwhile, so nobody waits in vain.
+ * B's store above goes through because A's next fetch from the frame has to wait
+ * for B's block border again: each gets on by at least an instruction.
  * A vCPU that is not running answers before it runs again.
  */
 #include <sched.h>
@@ -47,6 +50,7 @@ void smp_mail(struct vcpu *c)
 	uint64_t gfn[MAIL_GFNS], asked;
 	unsigned bits, n;
 
+	c->mails++;
 	atomic_fetch_and(&c->attn, ~(uint32_t)ATTN_MAIL);
 	pthread_mutex_lock(&m->lock);
 	bits = m->bits;
@@ -74,6 +78,15 @@ static void wait_for(struct vcpu *self, struct vcpu *v, uint64_t ticket)
 	while (atomic_load(&v->mail.done) < ticket && atomic_load(&v->running)) {
 		if (self && atomic_load(&self->attn) & ATTN_MAIL)
 			smp_mail(self);
+		sched_yield();
+	}
+}
+
+void smp_lock(struct vcpu *c, pthread_mutex_t *m)
+{
+	while (pthread_mutex_trylock(m)) {
+		if (atomic_load(&c->attn) & ATTN_MAIL)
+			smp_mail(c);
 		sched_yield();
 	}
 }
@@ -115,22 +128,20 @@ bool code_can_enter(const struct vcpu *c, uint64_t gfn)
 	return gfn < c->vm->code_gfns;
 }
 
-/* Our bit may be taken away while we wait (we answered that mail); what is
- * decoded counts only if the bit is there when we stop answering. */
 void code_enter(struct vcpu *c, uint64_t gfn)
 {
 	uint32_t me = 1u << c->id, old;
 
-	do {
-		old = atomic_fetch_or(&c->vm->code[gfn], me);
-		if (old & me)
-			return;
-		mmu_drop_write_gfn(c, gfn);
-		if (old)
-			continue;
+	if (atomic_load(&c->vm->code[gfn]) & me)
+		return;
+	smp_lock(c, &c->vm->code_lock);
+	old = atomic_fetch_or(&c->vm->code[gfn], me);
+	mmu_drop_write_gfn(c, gfn);
+	if (!old) {
 		mail_all(c->vm, c, ~0u, MAIL_WRITE_TLB, 0);
 		c->vm->code_sum[gfn] = page_sum(c, gfn);
-	} while (!(atomic_load(&c->vm->code[gfn]) & me));
+	}
+	pthread_mutex_unlock(&c->vm->code_lock);
 }
 
 void code_check(struct vcpu *c, uint64_t gfn)
@@ -143,14 +154,15 @@ void code_leave(struct vcpu *c, uint64_t gfn)
 {
 	uint32_t me = 1u << c->id, old;
 
-	while ((old = atomic_exchange(&c->vm->code[gfn], 0))) {
-		if (old & me) {
-			blocks_drop_page(c, gfn);
-			c->leave = 1;
-		}
-		if (old & ~me)
-			mail_all(c->vm, c, old & ~me, MAIL_INVAL, gfn);
+	smp_lock(c, &c->vm->code_lock);
+	old = atomic_exchange(&c->vm->code[gfn], 0);
+	if (old & me) {
+		blocks_drop_page(c, gfn);
+		c->leave = 1;
 	}
+	if (old & ~me)
+		mail_all(c->vm, c, old & ~me, MAIL_INVAL, gfn);
+	pthread_mutex_unlock(&c->vm->code_lock);
 }
 
 void smp_flush(struct vm *vm, struct vcpu *self)

@@ -18,6 +18,7 @@ static void vm_free(struct vm *vm)
 	if (!vm)
 		return;
 	pthread_mutex_destroy(&vm->split_lock);
+	pthread_mutex_destroy(&vm->code_lock);
 	free(vm->code);
 	free(vm->code_sum);
 	free(vm->v);
@@ -38,6 +39,7 @@ static int vm_new(const struct vm_config *cfg, struct vm **ret)
 	vm->max_vcpus = cfg->max_vcpus;
 	vm->tsc_khz = cfg->tsc_khz;
 	pthread_mutex_init(&vm->split_lock, NULL);
+	pthread_mutex_init(&vm->code_lock, NULL);
 	vm->code_gfns = pages ? p2m_ram_gfn(pages - 1) + 1 : 0;
 	vm->code = calloc(vm->code_gfns + 1, sizeof(*vm->code));
 	vm->code_sum = calloc(vm->code_gfns + 1, sizeof(*vm->code_sum));
@@ -254,21 +256,25 @@ static int vcpu_read_virt(struct vcpu *c, uint64_t va, void *buf, size_t n)
 	return 0;
 }
 
+/* As if running: who makes a page code meanwhile waits until the bytes are there. */
 static int vcpu_write_virt(struct vcpu *c, uint64_t va, const void *buf, size_t n)
 {
 	const uint8_t *from = buf;
 	uint8_t *p;
+	int r = 0;
 
+	atomic_store(&c->running, 1);
 	while (n) {
 		unsigned k = n < 0x1000 ? (unsigned)n : 0x1000;
-		int r = virt_part(c, va, ACC_WRITE, &k, &p);
 
+		r = virt_part(c, va, ACC_WRITE, &k, &p);
 		if (r)
-			return r;
+			break;
 		memcpy(p, from, k);
 		from += k, va += k, n -= k;
 	}
-	return 0;
+	atomic_store(&c->running, 0);
+	return r;
 }
 
 /* clang-format off */
