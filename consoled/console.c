@@ -277,14 +277,23 @@ int console_new(struct conset *cs, const struct slot_id *id, const char *name, s
 	return 0;
 }
 
+void console_disconnect(struct console *con)
+{
+	bool ended = con->ended;
+
+	if (!con->link.page)
+		return;
+	con->ended = true; /* no budget holds back the last ring-full */
+	if (!con->cut)
+		(void)console_pump(con);
+	con->ended = ended;
+	disconnect(con, false);
+	con->cut = false;
+}
+
 int console_connect(struct console *con, const struct con_link *l)
 {
-	if (con->link.page) {
-		if (!con->cut)
-			(void)console_pump(con);
-		disconnect(con, false);
-	}
-	con->cut = false;
+	console_disconnect(con);
 	con->link = *l;
 	(void)event_assign(&con->port_ev, con->cs->base, hvc_port_fd(l->port), EV_READ | EV_PERSIST,
 			   on_port, con);

@@ -51,6 +51,8 @@ int console_new(struct conset *cs, const struct slot_id *id, const char *name,
 /* Take l (consumed, also on failure) as the ring from now on; what is left in
  * an earlier one is read first. */
 int console_connect(struct console *con, const struct con_link *l);
+/* Read what is left in the ring and give it back; the console stays. */
+void console_disconnect(struct console *con);
 bool console_connected(const struct console *con);
 void console_rename(struct console *con, const char *name);
 

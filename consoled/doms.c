@@ -25,6 +25,7 @@
 #include <xen/sched.h>
 
 #include "consoled/console.h"
+#include "consoled/extra.h"
 #include "consoled/logfile.h"
 #include "daemons/log.h"
 #include "daemons/sys.h"
@@ -66,7 +67,8 @@ struct dom {
 	struct xs_watch *watches[2];
 	struct reading *reading; /* under way, or NULL */
 	struct console *con;
-	uint64_t gfn; /* what con is connected to */
+	struct extras *extras; /* made when the name is known */
+	uint64_t gfn;	       /* what con is connected to */
 	uint32_t port;
 	bool retry;
 	struct log_window told;
@@ -141,6 +143,27 @@ static int parse_u64(const char *s, uint64_t max, uint64_t *ret)
 	return 0;
 }
 
+static void dom_extras(struct dom *d, const char *name)
+{
+	const struct extras_of of = { .cs = d->ds->cs,
+				      .h = d->ds->h,
+				      .xs = d->ds->xs,
+				      .domid = d->domid,
+				      .born_ns = d->born_ns,
+				      .name = name,
+				      .added = d->ds->ops.added,
+				      .arg = d->ds->ops.arg };
+	int r;
+
+	if (d->extras) {
+		extras_rename(d->extras, name);
+		return;
+	}
+	r = extras_new(&of, &d->extras);
+	if (r < 0 && log_window_open(&d->told, 60, NULL))
+		(void)log_warn(r, "domain %u: further consoles", d->domid);
+}
+
 /* Act on what XenStore says now. */
 static void dom_apply(struct dom *d, const struct reading *rd)
 {
@@ -151,6 +174,8 @@ static void dom_apply(struct dom *d, const struct reading *rd)
 
 	if (d->con && name)
 		console_rename(d->con, name);
+	if (name)
+		dom_extras(d, name);
 	if (parse_u64(rd->v[V_RING].val, UINT64_MAX >> 12, &gfn) < 0 ||
 	    parse_u64(rd->v[V_PORT].val, UINT32_MAX, &port) < 0 || !port)
 		return; /* not there yet: the watch tells */
@@ -268,7 +293,7 @@ static void dom_ended(struct dom *d, const struct hvc_dominfo *info)
 	char text[256], detail[sizeof(info->crash_detail) + 1];
 
 	d->ended = true;
-	if (!d->con)
+	if (!d->con && !d->extras)
 		return;
 	snprintf(detail, sizeof(detail), "%.*s", (int)sizeof(info->crash_detail),
 		 info->crash_detail);
@@ -281,7 +306,9 @@ static void dom_ended(struct dom *d, const struct hvc_dominfo *info)
 	else if (why == SHUTDOWN_crash)
 		snprintf(text, sizeof(text), "domain crashed: %s",
 			 *detail ? detail : "no detail known");
-	console_ended(d->con, text);
+	if (d->con)
+		console_ended(d->con, text);
+	extras_ended(d->extras, text);
 }
 
 static void dom_note(struct dom *d, const struct hvc_dominfo *info)
@@ -292,6 +319,7 @@ static void dom_note(struct dom *d, const struct hvc_dominfo *info)
 		d->ended = false;
 		if (d->con)
 			console_resumed(d->con);
+		extras_resumed(d->extras);
 	}
 }
 
@@ -309,6 +337,7 @@ static void dom_free(struct dom *d)
 {
 	for (int i = 0; i < 2; i++)
 		xs_watch_free(d->watches[i]);
+	extras_free(d->extras, 0);
 	if (d->reading)
 		d->reading->dom = NULL;
 	TAILQ_REMOVE(&d->ds->list, d, link);
@@ -321,6 +350,8 @@ static void dom_gone(struct dom *d)
 		console_ended(d->con, "domain destroyed");
 		console_close(d->con);
 	}
+	extras_ended(d->extras, "domain destroyed");
+	d->extras = extras_free(d->extras, 1);
 	dom_free(d);
 }
 

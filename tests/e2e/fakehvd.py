@@ -2,6 +2,7 @@
 a socket, with console pages and event channels that the test itself drives."""
 import array
 import errno
+import fcntl
 import mmap
 import os
 import pathlib
@@ -15,6 +16,9 @@ MAGIC = 0x31765A44
 (ERROR, OK, EVENT, DOMINFO, DOMINFO_REPLY, DOMLIST, DOMLIST_REPLY, SUBSCRIBE, MAP_PAGE, MAP_PAGE_REPLY) = (
     1, 2, 3, 16, 17, 18, 19, 20, 21, 22)
 PORT_BIND, PORT_BIND_REPLY, PORT_CLOSE, HOSTINFO, DMESG, DMESG_REPLY = 25, 26, 27, 42, 44, 45
+GUEST_OPEN, GUEST_OPEN_REPLY = 23, 24
+F_ADD_SEALS, F_SEAL_SHRINK, F_SEAL_GROW = 1033, 2, 4
+EXTRA_REF, EXTRA_PORT = 8, 9
 RUNNING, SHUTDOWN, DYING = 1, 8, 16
 EV_CREATED, EV_SHUTDOWN, EV_DYING, EV_DESTROYED = 0, 1, 2, 3
 IN_CONS, IN_PROD, OUT_CONS, OUT_PROD = 3072, 3076, 3080, 3084  # <xen/io/console.h>
@@ -82,6 +86,24 @@ class Guest:
                 struct.pack("<QQIIQQ", 1, 1, 1, 1, 0, self.born) + text("soft"))
 
 
+class Extra(Guest):
+    """A further console of a guest: its page is guest RAM, granted as ref 8; port 9."""
+
+    def __init__(self, guest):
+        self.ram = os.memfd_create("ram", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        self.gnttab = os.memfd_create("gnttab", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        for fd in (self.ram, self.gnttab):
+            os.ftruncate(fd, 4096)
+            fcntl.fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW)
+        self.grants = memoryview(mmap.mmap(self.gnttab, 4096))
+        struct.pack_into("=HHI", self.grants, 8 * 8, 1, 0, 0)  # GTF_permit_access, dom0, frame 0
+        super().__init__(guest.domid, guest.name, memoryview(mmap.mmap(self.ram, 4096)))
+
+    def granted(self):
+        """The flags' in-use bits: GTF_reading 8, GTF_writing 16."""
+        return struct.unpack_from("=H", self.grants, 8 * 8)[0] & 24
+
+
 class FakeHvd:
     def __init__(self, path):
         self.path, self.guests, self.dmesg = pathlib.Path(path), {}, b""
@@ -89,6 +111,7 @@ class FakeHvd:
         self.memfd = os.memfd_create("special", os.MFD_CLOEXEC)
         os.ftruncate(self.memfd, 65536 * 4096)
         self.pages = memoryview(mmap.mmap(self.memfd, 65536 * 4096))
+        self.extras = {}  # domid: Extra
         self.lock = threading.RLock()
         self.subscribers = set()
         self.sel = selectors.DefaultSelector()
@@ -194,7 +217,7 @@ class FakeHvd:
             return self.send(s, DMESG_REPLY, seq, struct.pack("<QI", min(off, len(self.dmesg)) + len(part), len(part)) + part)
         if kind == PORT_CLOSE:
             return self.send(s, OK, seq)
-        if kind not in (DOMINFO, MAP_PAGE, PORT_BIND):
+        if kind not in (DOMINFO, MAP_PAGE, PORT_BIND, GUEST_OPEN):
             return self.error(s, seq, errno.EOPNOTSUPP)
         g = self.guests.get(struct.unpack_from("<H", body)[0])
         if not g:
@@ -205,7 +228,15 @@ class FakeHvd:
             if struct.unpack_from("<Q", body, 2)[0] != CONSOLE_GFN:
                 return self.error(s, seq, errno.ENOENT)
             return self.send(s, MAP_PAGE_REPLY, seq, struct.pack("<I", g.domid), [self.memfd])
-        if struct.unpack_from("<I", body, 2)[0] != CONSOLE_PORT:
+        extra = self.extras.get(g.domid)
+        if kind == GUEST_OPEN:
+            if not extra:
+                return self.error(s, seq, errno.EPERM)
+            return self.send(s, GUEST_OPEN_REPLY, seq, struct.pack("<QI", 1, 1), [extra.ram, extra.gnttab])
+        port = struct.unpack_from("<I", body, 2)[0]
+        if port == EXTRA_PORT and extra:
+            g = extra
+        elif port != CONSOLE_PORT:
             return self.error(s, seq, errno.ENOENT)
         self.cookie += 1
         return self.send(s, PORT_BIND_REPLY, seq, struct.pack("<Q", self.cookie), [g.notify, g.kick])

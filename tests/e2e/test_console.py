@@ -19,7 +19,7 @@ import threading
 import time
 import traceback
 
-from fakehvd import OUT_CONS, OUT_PROD, FakeHvd, XenStore
+from fakehvd import EXTRA_PORT, EXTRA_REF, OUT_CONS, OUT_PROD, Extra, FakeHvd, XenStore
 from harness import BUILD, Skip, title, wait_until
 
 GUESTS = int(os.environ.get("CONSOLE_GUESTS", "5000"))
@@ -362,6 +362,59 @@ def test_json_logs_hold_what_the_guest_printed(rig):
     assert [x["line"] for x in lines] == ['say "hi"', "\ufffd"] and lines[0]["guest"] == "json"
     rig.gone(g)
     rig.restart()
+
+
+def test_a_further_console_is_a_device_with_its_own_log_and_viewers(rig):
+    g = rig.guest("two")
+    e = rig.hvd.extras[g.domid] = Extra(g)
+    front, back = f"/local/domain/{g.domid}/device/console/1", f"/local/domain/0/backend/console/{g.domid}/1"
+
+    def state_is(want):
+        def read():
+            try:
+                return rig.xs.read(f"{back}/state") == want
+            except AssertionError:
+                return False
+        wait_until(lambda: f"backend state {want}", read, 10)
+    rig.xs.write(f"{front}/type", "xenconsoled")
+    rig.xs.write(f"{front}/ring-ref", str(EXTRA_REF))
+    rig.xs.write(f"{front}/port", str(EXTRA_PORT))
+    rig.xs.write(f"{front}/state", "3")
+    time.sleep(0.3)  # a guest alone can't make a device
+    assert not e.granted()
+    rig.xs.write(f"{back}/frontend-id", str(g.domid))
+    rig.xs.write(f"{front}/state", "1")
+    state_is("2")
+    rig.xs.write(f"{front}/state", "3")
+    state_is("4")
+    assert e.granted() == 24
+    e.print(b"second console\n")
+    rig.logged("guest-two@1.log", b"second console\n")
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(10)
+        s.connect(str(rig.dir / "run/consoled.sock"))
+        s.sendall(f"ATTACH {g.domid} 1 rw 100\nkeys".encode())
+        until(s, b"second console\n")
+        wait_until("the keys", lambda: e.typed() == b"keys", 5)
+    rig.stop(signal.SIGKILL)
+    e.put(b"while away\n")
+    rig.start()
+    rig.logged("guest-two@1.log", b"second console\nwhile away\n")
+    rig.xs.write(f"{front}/state", "5")
+    state_is("6")
+    wait_until("the grant to come back", lambda: not e.granted())
+    for _ in range(300):  # XSA-350: states as fast as they can be written
+        for state in "135":
+            rig.xs.write(f"{front}/state", state)
+    rig.xs.write(f"{front}/state", "1")
+    state_is("2")
+    rig.xs.write(f"{front}/state", "3")
+    state_is("4")
+    e.print(b"and again\n")
+    rig.logged("guest-two@1.log", b"while away\nand again\n")
+    g.print(b"fine\n")
+    rig.logged("guest-two.log", b"fine\n")
+    rig.gone(g)
 
 
 def test_thousands_of_guests_share_one_process(rig):
