@@ -249,6 +249,8 @@ static void look_ttys(struct watch *w)
 	uint16_t want[32];
 	size_t n = 0;
 
+	if (!w->w.ts.xs)
+		return;
 	doms_lock(ds);
 	for (size_t i = 0; i < ds->n && n < 32; i++)
 		if (ds->v[i]->domid && ds->v[i]->running && !ds->v[i]->tty)
@@ -284,10 +286,8 @@ static void look_parts(struct watch *w)
 	} else if (!xs) {
 		w->host_nodes = false;
 	}
-	if (xs) {
+	if (xs)
 		leftovers_retry(&w->w);
-		look_ttys(w);
-	}
 	fd = path_consoled_sock(path) ? connect_unix(path, SOCK_STREAM) : -ENAMETOOLONG;
 	con = fd >= 0;
 	if (fd >= 0)
@@ -340,6 +340,8 @@ static void *watch_loop(void *arg)
 			look_parts(w);
 			w->parts_at_ns = clock_mono_ns();
 		}
+		if (!parts_down(w))
+			look_ttys(w);
 		(void)poll(pfd, 2, parts_down(w) ? DOWN_MS : LOOK_MS); /* EINTR: look again */
 	}
 	return NULL;
