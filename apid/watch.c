@@ -271,6 +271,29 @@ static void look_ttys(struct watch *w)
 	}
 }
 
+/* A folder under /local/domain of a domain that does not exist: somebody wrote
+ * there just after it was removed.  Domains begin in the hypervisor, so what is
+ * there without one is left over. */
+static void sweep_nodes(struct watch *w)
+{
+	char *names = NULL, path[64];
+	struct hvc_dominfo info;
+	size_t len = 0;
+
+	if (xs_sync_directory(w->w.ts.xs, 0, "/local/domain", &names, &len) < 0)
+		return;
+	for (size_t at = 0; at < len; at += strlen(names + at) + 1) {
+		unsigned long id = strtoul(names + at, NULL, 10);
+
+		if (id == 0 || id >= HVC_DOMID_FIRST_RESERVED || in_list(w, (uint16_t)id) ||
+		    hvc_dominfo(w->w.ts.h, (uint16_t)id, &info) != -ESRCH)
+			continue;
+		snprintf(path, sizeof(path), "/local/domain/%lu", id);
+		(void)xs_sync_rm(w->w.ts.xs, 0, path); /* or the next time */
+	}
+	free(names);
+}
+
 static void look_parts(struct watch *w)
 {
 	struct host_state *s = &w->a->host;
@@ -286,8 +309,10 @@ static void look_parts(struct watch *w)
 	} else if (!xs) {
 		w->host_nodes = false;
 	}
-	if (xs)
+	if (xs) {
 		leftovers_retry(&w->w);
+		sweep_nodes(w);
+	}
 	fd = path_consoled_sock(path) ? connect_unix(path, SOCK_STREAM) : -ENAMETOOLONG;
 	con = fd >= 0;
 	if (fd >= 0)

@@ -27,6 +27,7 @@
 #include "consoled/console.h"
 #include "consoled/extra.h"
 #include "consoled/logfile.h"
+#include "consoled/ttynote.h"
 #include "daemons/log.h"
 #include "daemons/sys.h"
 #include "daemons/xs_client.h"
@@ -120,12 +121,8 @@ static int dom_connect(struct dom *d, uint64_t gfn, uint32_t port)
 
 static void tell_tty(struct dom *d)
 {
-	char path[64];
-
-	if (!console_tty(d->con))
-		return;
-	snprintf(path, sizeof(path), "/local/domain/%u/console/tty", d->domid);
-	(void)xs_write(d->ds->xs, 0, path, console_tty(d->con), NULL, NULL);
+	if (console_tty(d->con))
+		tty_note(d->ds->xs, d->domid, console_tty(d->con));
 }
 
 static int parse_u64(const char *s, uint64_t max, uint64_t *ret)
