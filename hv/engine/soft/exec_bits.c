@@ -235,6 +235,8 @@ void ex_movbe_crc(struct vcpu *c, const struct insn *i)
 		c->st.r[i->reg] = crc32c((uint32_t)c->st.r[i->reg], v, n);
 		return;
 	}
+	if (i->rep)
+		cpu_ud(c);
 	need_mem(c, i);
 	v = i->op & 1 ? reg_get(c, i, i->reg, n) : rm_get(c, i, n);
 	v = __builtin_bswap64(v) >> (64 - 8 * n);

@@ -494,7 +494,7 @@ void ex_grp15(struct vcpu *c, const struct insn *i)
 		exec_simd(c, i);
 		return;
 	}
-	if (i->rep || k == 4)
+	if (i->rep || k == 4 || (i->mod == 3 && i->p66))
 		cpu_ud(c);
 	if (i->mod == 3)
 		atomic_thread_fence(memory_order_seq_cst);
