@@ -90,6 +90,23 @@ static void code_written_by_one_vcpu_is_run_as_written_by_another(void **s)
 	rig_free(g);
 }
 
+/* One stores into the page that the others run all the time: both must get on. */
+GUEST(code_run_page, "1: pause\nincl %eax\ncmpl $0, 0x60800\nje 1b\n"); /* at 0x60000 */
+GUEST(code_store_page, "mov $500, %ecx\n1: mov %ecx, 0x60c00\nincl 0x60c04\nloop 1b\n"
+		       "movl $1, 0x60800\n");
+
+static void stores_into_a_page_that_others_run_get_through(void **s)
+{
+	struct rig *g = rig_new(3);
+
+	PUT_CODE(g, AT_CODE, code_store_page);
+	PUT_CODE(g, 0x60000, code_run_page);
+	st(g, 1)->rip = st(g, 2)->rip = 0x60000;
+	run_all(g);
+	assert_int_equal(*(uint32_t *)(g->ram + 0x60c04), 500);
+	rig_free(g);
+}
+
 /* Message passing: the data is never older than the flag that announces it. */
 GUEST(code_send, "mov $100000, %ecx\n1: mov %rcx, 0x40000\nmov %rcx, 0x40800\nloop 1b\n"
 		 "movq $-1, 0x40800\n");
@@ -149,6 +166,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(locked_instructions_are_atomic_between_vcpus),
 		cmocka_unit_test(code_written_by_one_vcpu_is_run_as_written_by_another),
+		cmocka_unit_test(stores_into_a_page_that_others_run_get_through),
 		cmocka_unit_test(stores_are_seen_in_order),
 		cmocka_unit_test(a_flush_reaches_a_running_vcpu),
 		cmocka_unit_test(a_kick_ends_a_run_from_another_thread),
