@@ -236,7 +236,7 @@ static void raise_fd_limit(void)
 {
 	struct rlimit rl;
 
-	if (getrlimit(RLIMIT_NOFILE, &rl) < 0)
+	if (getrlimit(RLIMIT_NOFILE, &rl) < 0 || rl.rlim_cur >= FDS_WANTED)
 		return;
 	if (rl.rlim_max < FDS_WANTED) {
 		struct rlimit more = { FDS_WANTED, FDS_WANTED };
