@@ -4,9 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include <event2/event.h>
 
 #include "daemons/log.h"
 #include "xenstored/domain.h"
+#include "xenstored/lu.h"
 #include "xenstored/ops.h"
 
 static int control_check(struct req *q)
@@ -149,6 +153,63 @@ static int control_quota_soft(struct req *q)
 	return quota_command(q, true);
 }
 
+/* ---- live update: -f <file>, -c <arguments>, -a, -s [-t <s>] [-F] [-v <n>] ---- */
+
+static void leave_loop(struct req *q)
+{
+	q->srv->lu->wanted = true;
+	event_base_loopbreak(q->srv->base); /* the answer is sent before the loop ends */
+}
+
+static int lu_start(struct req *q)
+{
+	const struct txn *t;
+	bool force = false;
+
+	for (unsigned i = 2; i < q->nargs && i < REQ_ARGS_MAX; i++)
+		force |= strcmp(q->arg[i], "-F") == 0;
+	/* Open transactions would be lost: the caller tries again or insists. */
+	TAILQ_FOREACH(t, &q->srv->txns, of_server)
+	if (!t->lost && !force)
+		return req_reply_text(q, "BUSY");
+	q->after = leave_loop;
+	return 0;
+}
+
+static int lu_file(struct req *q)
+{
+	struct live_update *lu = q->srv->lu;
+	char *copy;
+
+	if (q->nargs != 3 || q->arg[2][0] != '/' || access(q->arg[2], X_OK) < 0)
+		return req_reply_text(q, "not a program that can be started");
+	copy = strdup(q->arg[2]);
+	if (!copy)
+		return -ENOMEM;
+	free(lu->binary);
+	lu->binary = copy;
+	return 0;
+}
+
+static int control_live_update(struct req *q)
+{
+	if (!q->srv->lu)
+		return -ENOSYS;
+	if (q->nargs < 2)
+		return -EINVAL;
+	if (strcmp(q->arg[1], "-f") == 0)
+		return lu_file(q);
+	if (strcmp(q->arg[1], "-s") == 0)
+		return lu_start(q);
+	if (strcmp(q->arg[1], "-c") == 0)
+		return req_reply_text(q, "the arguments stay as they are");
+	if (strcmp(q->arg[1], "-a") != 0)
+		return -EINVAL;
+	free(q->srv->lu->binary);
+	q->srv->lu->binary = NULL;
+	return 0;
+}
+
 static int control_help(struct req *q);
 
 static const struct command {
@@ -160,6 +221,7 @@ static const struct command {
 	{ "log", control_log, "[on|off|+<switch>|-<switch>]" },
 	{ "logfile", control_logfile, "<file>" },
 	{ "memreport", control_memreport, "[<file>]" },
+	{ "live-update", control_live_update, "-f <file>|-a|-s [-t <s>] [-F]" },
 	{ "print", control_print, "<string>" },
 	{ "quota", control_quota, "[set <name> <val>|<domid>|max [-r]]" },
 	{ "quota-soft", control_quota_soft, "[set <name> <val>]" },

@@ -24,6 +24,7 @@
 #include "daemons/paths.h"
 #include "daemons/privs.h"
 #include "xenstored/domain.h"
+#include "xenstored/lu.h"
 #include "xenstored/server.h"
 #include "xenstored/sock.h"
 
@@ -31,6 +32,7 @@
 
 struct config {
 	bool no_fork, verbose, fresh;
+	uint64_t live_update;
 	char *pid_file, *trace_file, *quota, *quota_soft, *user, *group, *state_dir;
 };
 
@@ -48,6 +50,8 @@ static const struct opt options[] = {
 	  "who else may use the socket, if there is such a group" },
 	{ "state-dir", 0, OPT_STR, NULL, 0, 0, O(state_dir),
 	  "where the state is kept over restarts; default: the socket's folder" },
+	{ "live-update", 0, OPT_U64, "0", 0, INT32_MAX, O(live_update),
+	  "take over from this process's former program (it says where)" },
 	{ "fresh", 0, OPT_BOOL, "no", 0, 0, O(fresh), "start with an empty store" },
 	{ 0 },
 };
@@ -59,6 +63,7 @@ struct daemon {
 	struct server srv;
 	struct listener *listener;
 	struct event *ev_sig[3], *ev_watchdog;
+	struct live_update lu;
 	char state[160], slots[160];
 };
 
@@ -177,9 +182,16 @@ static int open_domains(struct daemon *d)
 static int open_socket(struct daemon *d, const char *path)
 {
 	gid_t gid = (gid_t)-1;
-	int fd = listen_inherited("xenstored");
+	int fd = listen_inherited("xenstored"), r;
 	bool group = d->cfg.group && privs_lookup_group(d->cfg.group, &gid) == 0;
 
+	if (d->cfg.live_update) {
+		r = lu_resume(&d->srv, (int)d->cfg.live_update, &fd);
+		if (r < 0)
+			(void)log_err(r, "what the former program left: clients must reconnect");
+		if (r < 0)
+			fd = -1;
+	}
 	if (fd < 0)
 		fd = listen_unix(path, SOCK_STREAM, group ? 0660 : 0600, group ? gid : (gid_t)-1);
 	if (fd < 0)
@@ -192,7 +204,7 @@ static int drop_privileges(struct daemon *d)
 	uid_t uid;
 	gid_t gid;
 
-	if (!d->cfg.user)
+	if (!d->cfg.user || (d->cfg.live_update && geteuid() != 0))
 		return 0;
 	if (privs_lookup_user(d->cfg.user, &uid, &gid) < 0)
 		return log_err(-ENOENT, "--user: there is no user '%s'", d->cfg.user);
@@ -286,8 +298,23 @@ static int start(struct daemon *d)
 	return r;
 }
 
+/* Until a signal, or for good as another program. */
+static void serve(struct daemon *d)
+{
+	for (;;) {
+		(void)event_base_dispatch(d->base);
+		if (!d->lu.wanted)
+			return;
+		d->lu.wanted = false;
+		server_flush(&d->srv); /* what does not fit goes over in the stream */
+		log_info("live update to %s", d->lu.binary ? d->lu.binary : "this program");
+		(void)log_err(lu_exec(&d->srv, &d->lu), "live update; going on as before");
+	}
+}
+
 static void stop(struct daemon *d)
 {
+	free(d->lu.binary);
 	listener_free(d->listener);
 	server_fini(&d->srv);
 	for (int i = 0; i < 3; i++)
@@ -324,7 +351,9 @@ int main(int argc, char **argv)
 	r = d.base ? start(&d) : -ENOMEM;
 	if (r == 0) {
 		(void)notify_manager("READY=1");
-		(void)event_base_dispatch(d.base);
+		d.lu = (struct live_update){ .argv = argv, .lfd = listener_fd(d.listener) };
+		d.srv.lu = &d.lu;
+		serve(&d);
 		(void)notify_manager("STOPPING=1");
 	}
 	stop(&d);

@@ -14,6 +14,7 @@ struct event_base;
 struct event;
 struct domains;
 struct claims;
+struct live_update;
 
 struct metrics {
 	uint64_t requests[XS_OP_MAX], errors, commits, conflicts, events, events_dropped;
@@ -33,6 +34,7 @@ struct server {
 	struct changes changes; /* of the request being done */
 	struct ledger ledger;
 	struct metrics metrics;
+	struct live_update *lu; /* borrowed; NULL: not offered */
 	FILE *trace;		/* owned; NULL: off */
 	const char *trace_path; /* borrowed */
 	struct event *ev_idle;	/* freeing what is dead, piece by piece */

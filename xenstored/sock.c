@@ -193,7 +193,7 @@ void sock_flush(struct conn *c)
 		sock_resume(c);
 }
 
-int sock_new(struct server *srv, int fd)
+int sock_new(struct server *srv, int fd, struct conn **ret)
 {
 	static const struct who dom0 = { .target = XS_DOMID_NONE, .privileged = true };
 	struct conn *c = sys_zalloc(sizeof(*c));
@@ -218,7 +218,30 @@ int sock_new(struct server *srv, int fd)
 		sock_close(c);
 		return -ENOMEM;
 	}
+	*ret = c;
 	return 0;
+}
+
+int sock_export(const struct conn *c, const uint8_t **ret_in, size_t *ret_len)
+{
+	*ret_in = c->sock->in;
+	*ret_len = c->sock->in_len;
+	return c->sock->fd;
+}
+
+int sock_import(struct server *srv, int fd, const uint8_t *in, size_t len, struct conn **ret)
+{
+	struct conn *c;
+	int r = sock_new(srv, fd, &c);
+
+	if (r == 0) {
+		r = keep(c->sock, in, len);
+		if (r < 0)
+			sock_close(c);
+		else
+			*ret = c;
+	}
+	return r;
 }
 
 /* ---- listening ---- */
@@ -236,13 +259,14 @@ static void on_accept(evutil_socket_t lfd, short what, void *arg)
 {
 	static const struct timeval pause = { .tv_usec = ACCEPT_PAUSE_US };
 	struct listener *l = arg;
+	struct conn *c;
 
 	(void)what;
 	for (int i = 0; i < ACCEPT_TURN; i++) {
 		int fd = accept4(lfd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd >= 0) {
-			if (sock_new(l->srv, fd) < 0)
+			if (sock_new(l->srv, fd, &c) < 0)
 				(void)log_warn(-ENOMEM, "a client was turned away");
 			continue;
 		}
@@ -274,6 +298,11 @@ int listener_new(struct server *srv, int lfd, struct listener **ret)
 	}
 	*ret = l;
 	return 0;
+}
+
+int listener_fd(const struct listener *l)
+{
+	return l->fd;
 }
 
 struct listener *listener_free(struct listener *l)

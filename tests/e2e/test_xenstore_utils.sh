@@ -96,6 +96,18 @@ else
 	skip "xenstore-control" "xen-utils-4.17 is not installed"
 fi
 
+lu() {
+	timeout 20 xenstore-watch -n 3 /lu >"$dir/watch2" &
+	local w=$!
+	for _ in $(seq 200); do [ -s "$dir/watch2" ] && break; sleep 0.05; done
+	xenstore-write /lu/1 x
+	$bin/xenstore-control live-update "$build/xenstored/xenstored" || return 1
+	xenstore-write /lu/2 y
+	wait $w && is $'/lu\n/lu/1\n/lu/2' cat "$dir/watch2" && grep -q 'live update to' "$dir/log"
+}
+if [ -x $bin/xenstore-control ]; then
+	ok "a live update keeps clients, watches and the store" lu
+fi
 ok "a second daemon on the same state ends with a clear line" sh -c \
 	"\"$build/xenstored/xenstored\" -N 2>&1 | grep -q 'another xenstored uses it'"
 kill -9 $pid
