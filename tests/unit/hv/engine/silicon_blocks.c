@@ -268,7 +268,7 @@ static bool one_program(unsigned fl)
 
 static void run_programs(unsigned fl)
 {
-	unsigned want = silicon_count(3000), bad = 0;
+	unsigned want = silicon_count(2000), bad = 0;
 
 	sil_catch();
 	sil_seed(silicon_seed() * 64 + fl);
@@ -308,7 +308,7 @@ static int setup(void **state)
 {
 	ZydisDecoderInit(&zdec, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	sil_init();
-	guest = guest_new(getenv("DZ_TEST_ENGINE") ? getenv("DZ_TEST_ENGINE") : "soft");
+	guest = guest_new();
 	return guest ? 0 : -1;
 }
 

@@ -131,15 +131,16 @@ static int leaves_of(const struct engine_ops *ops, struct cpuid_leaf *l)
 	return (int)n;
 }
 
-struct guest *guest_new(const char *engine)
+struct guest *guest_new(void)
 {
+	const char *name = getenv("DZ_TEST_ENGINE");
 	struct guest *g = calloc(1, sizeof(*g));
 	struct vm_config cfg = { .max_vcpus = 1, .tsc_khz = 1000000 };
 	struct cpuid_leaf leaves[8];
 
 	if (!g)
 		return NULL;
-	g->ops = engine_find(engine);
+	g->ops = engine_find(name ? name : "soft");
 	g->ram = mmap(NULL, RAM_PAGES * 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		      -1, 0);
 	if (!g->ops || g->ram == MAP_FAILED || p2m_new(g->ram, RAM_PAGES, &g->p2m))

@@ -11,8 +11,8 @@
 
 struct guest;
 
-/* NULL when the engine can't be had. */
-struct guest *guest_new(const char *engine);
+/* Of the engine that DZ_TEST_ENGINE names ("soft"); NULL when it can't be had. */
+struct guest *guest_new(void);
 struct guest *guest_free(struct guest *g);
 /* A new instruction at SIL_START: drops old translations. */
 void guest_code(struct guest *g, const uint8_t *code, unsigned n);

@@ -441,7 +441,7 @@ static bool one_state(const char *what, struct subject *s, unsigned *ret_ran)
 
 static void run_family(const struct family *f)
 {
-	unsigned want = silicon_count(10000), ran = 0, bad = 0;
+	unsigned want = silicon_count(4000), ran = 0, bad = 0;
 	struct subject s;
 
 	sil_catch();
@@ -483,7 +483,7 @@ static bool may_be_new(uint8_t *c)
 static void what_the_cpu_refuses_is_refused(void **state)
 {
 	const struct family *any = &families[sizeof(families) / sizeof(families[0]) - 1];
-	unsigned want = silicon_count(10000), ran = 0, bad = 0;
+	unsigned want = silicon_count(4000), ran = 0, bad = 0;
 	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
 	ZydisDecodedInstruction z;
 	uint8_t code[15];
@@ -526,7 +526,7 @@ static void a_family_runs_in_32_bit_code_too(void **state)
 static int setup(void **state)
 {
 	sil_init();
-	guest = guest_new(getenv("DZ_TEST_ENGINE") ? getenv("DZ_TEST_ENGINE") : "soft");
+	guest = guest_new();
 	return guest ? 0 : -1;
 }
 
