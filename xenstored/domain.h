@@ -33,9 +33,9 @@ struct domain_record {
 	uint32_t features, last_txn;
 	uint16_t target, unused;
 	uint8_t introduced, told_shutdown;
-	uint16_t ntxns;
-	uint32_t txn[];
+	uint16_t ntxns; /* their numbers follow, 32 bits each */
 };
+_Static_assert(sizeof(struct domain_record) == 40, "no padding in what is kept");
 
 /* hv is taken over.  slots_path: where rings' half messages are kept, NULL:
  * nowhere. */

@@ -12,10 +12,10 @@
 struct domain {
 	struct domains *ds; /* borrowed */
 	uint16_t domid;
-	struct domain_record rec; /* without txn[] */
-	struct conn *conn;	  /* owned; NULL: not connected */
-	void *page, *port;	  /* owned; NULL: none */
-	bool pending;		  /* of a former process; the hypervisor was away */
+	struct domain_record rec;
+	struct conn *conn; /* owned; NULL: not connected */
+	void *page, *port; /* owned; NULL: none */
+	bool pending;	   /* of a former process; the hypervisor was away */
 };
 
 struct domains {

@@ -17,12 +17,16 @@
 #include "daemons/sys.h"
 #include "xenstored/domain_priv.h"
 
+#define SAVED_TXNS 1000u
+
+struct saved {
+	struct domain_record rec;
+	uint32_t txn[SAVED_TXNS];
+};
+
 int domain_save(struct domain *d)
 {
-	union {
-		struct domain_record rec;
-		uint8_t b[sizeof(struct domain_record) + 4 * 1024];
-	} u;
+	struct saved u;
 	struct txn *t;
 	char path[32];
 
@@ -31,12 +35,12 @@ int domain_save(struct domain *d)
 	if (d->conn) {
 		u.rec.last_txn = d->conn->last_txn;
 		TAILQ_FOREACH(t, &d->conn->txns, of_conn)
-		if (u.rec.ntxns < 1024)
-			u.rec.txn[u.rec.ntxns++] = t->id;
+		if (u.rec.ntxns < SAVED_TXNS)
+			u.txn[u.rec.ntxns++] = t->id;
 	}
 	snprintf(path, sizeof(path), "/d/%u", d->domid);
 	return meta_set(&d->ds->srv->store, path, &u,
-			sizeof(u.rec) + u.rec.ntxns * sizeof(u.rec.txn[0]));
+			sizeof(u.rec) + u.rec.ntxns * sizeof(u.txn[0]));
 }
 
 int domain_save_txns(struct domain *d)
@@ -121,18 +125,19 @@ static int restore_watch(void *arg, aref kid)
 	return 0;
 }
 
-static int restore_txns(struct domain *d, const struct domain_record *rec, size_t n)
+static int restore_txns(struct domain *d, const struct saved *u, size_t n)
 {
+	const struct domain_record *rec = &u->rec;
 	struct txn *t;
 	uint32_t id;
 
-	if (rec->ntxns > (n - sizeof(*rec)) / sizeof(rec->txn[0]))
+	if (rec->ntxns > (n - sizeof(*rec)) / sizeof(u->txn[0]) || rec->ntxns > SAVED_TXNS)
 		return -EBADMSG;
 	for (unsigned i = 0; i < rec->ntxns; i++) {
 		if (conn_txn_start(d->conn, &id) < 0)
 			return -ENOMEM;
 		t = conn_txn(d->conn, id);
-		t->id = rec->txn[i];
+		t->id = u->txn[i];
 		txn_lose(t);
 	}
 	d->conn->last_txn = rec->last_txn;
@@ -142,10 +147,7 @@ static int restore_txns(struct domain *d, const struct domain_record *rec, size_
 int domain_restore_conn(struct domain *d)
 {
 	struct server *s = d->ds->srv;
-	union {
-		struct domain_record rec;
-		uint8_t b[XS_PAYLOAD_MAX + sizeof(struct domain_record)];
-	} u;
+	struct saved u;
 	const struct node *n;
 	char path[64];
 	int r;
@@ -155,7 +157,7 @@ int domain_restore_conn(struct domain *d)
 	if (r < 0 || n->vlen < sizeof(u.rec))
 		return r < 0 ? r : -EBADMSG;
 	memcpy(&u, node_value(n), n->vlen < sizeof(u) ? n->vlen : sizeof(u));
-	r = restore_txns(d, &u.rec, n->vlen);
+	r = restore_txns(d, &u, n->vlen);
 	snprintf(path, sizeof(path), "/d/%u/w", d->domid);
 	if (r == 0 && meta_find(&s->store, path, &n) == 0)
 		r = node_each(&s->store.a, n, restore_watch, d);
