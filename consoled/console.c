@@ -246,6 +246,7 @@ static void open_log(struct console *con)
 		state_del(cs->state, con->slot);
 		con->slot = NULL;
 	}
+	con->adopted = adopt;
 	con->rename_due = adopt; /* it may have been renamed while nobody looked */
 }
 
@@ -301,8 +302,9 @@ int console_connect(struct console *con, const struct con_link *l)
 		disconnect(con, false);
 		return -ENOMEM;
 	}
-	if (con->slot)
+	if (con->slot && con->adopted)
 		console_reconcile(con);
+	con->adopted = false;
 	ring_connect(l->page);
 	hvc_port_notify(l->port); /* it may wait for room since before we came */
 	viewers_resume(&con->viewers);

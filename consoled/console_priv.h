@@ -23,6 +23,7 @@ struct console {
 	bool port_quiet; /* the port woke us for nothing too often: not listened to */
 	bool cut;	 /* the guest broke its ring: never looked at again */
 	bool in_wait;	 /* somebody's input waits for room in the ring */
+	bool adopted;	 /* the slot is a predecessor's: its last step may lack its end */
 	bool over;	 /* overflow-data=discard: over the budget until it recovered */
 	bool rename_due; /* the log changes when the spool is empty */
 	bool ended, closing, log_gone, viewers_gone;

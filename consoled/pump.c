@@ -172,6 +172,8 @@ static enum pump pump_chunk(struct console *con, size_t *ret_took)
 	if (!took)
 		return PUMP_WAIT;
 	ring_consume(ring, cons + (uint32_t)took);
+	if (con->log)
+		slot_set_done(con->slot);
 	budget_spend(&con->bytes, took);
 	scroll_put(&con->scroll, buf, took);
 	if (con->cs->journal)
@@ -228,9 +230,11 @@ done:
 void console_reconcile(struct console *con)
 {
 	const struct slot_in *in = slot_in(con->slot);
+	struct xencons_interface *ring = con->link.page;
 
-	if (ring_out_cons(con->link.page) == in->cons_before)
-		ring_consume(con->link.page, in->cons_after);
+	if (!slot_is_done(con->slot) && ring_out_cons(ring) == in->cons_before &&
+	    ring_out_holds(ring, in->cons_after - in->cons_before))
+		ring_consume(ring, in->cons_after);
 }
 
 void console_cut(struct console *con)

@@ -43,6 +43,13 @@ uint32_t ring_out_cons(const struct xencons_interface *r)
 	return __atomic_load_n(&r->out_cons, __ATOMIC_RELAXED);
 }
 
+bool ring_out_holds(const struct xencons_interface *r, uint32_t n)
+{
+	uint32_t have = __atomic_load_n(&r->out_prod, __ATOMIC_ACQUIRE) - ring_out_cons(r);
+
+	return have >= n && have <= RING_OUT_SIZE;
+}
+
 int ring_in_room(const struct xencons_interface *r)
 {
 	uint32_t prod = __atomic_load_n(&r->in_prod, __ATOMIC_RELAXED);

@@ -7,6 +7,7 @@
 #ifndef CONSOLED_RING_H
 #define CONSOLED_RING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,7 @@ int ring_peek(const struct xencons_interface *r, uint8_t *buf, size_t max, uint3
 /* Tell the guest that everything before cons was taken. */
 void ring_consume(struct xencons_interface *r, uint32_t cons);
 uint32_t ring_out_cons(const struct xencons_interface *r);
+bool ring_out_holds(const struct xencons_interface *r, uint32_t n); /* at least n bytes */
 
 /* Room for input, or -EBADMSG. */
 int ring_in_room(const struct xencons_interface *r);

@@ -19,7 +19,7 @@
 
 #include "daemons/sys.h"
 
-#define STATE_MAGIC 0x31746e6f637a6407ull /* changes with the layout */
+#define STATE_MAGIC 0x32746e6f637a6407ull /* changes with the layout */
 #define SLOT_HEAD   1024u
 #define CHUNK_SLOTS 16u
 #define HEADER_SIZE 4096u
@@ -30,6 +30,7 @@ struct slot {
 	uint32_t con, pad2;
 	uint64_t born_ns;
 	uint32_t in_cur, out_cur; /* 0 or 1: the copy that counts */
+	uint32_t cons_done, pad3; /* step 3 was done up to this index */
 	struct slot_in in[2];
 	struct slot_out out[2];
 	char log[LOG_NAME_MAX];
@@ -316,6 +317,16 @@ void slot_put(struct slot *s, const void *p, size_t n, struct slot_in *next)
 	next->head = head + (uint32_t)n;
 	s->in[other] = *next;
 	__atomic_store_n(&s->in_cur, other, __ATOMIC_RELEASE);
+}
+
+void slot_set_done(struct slot *s)
+{
+	__atomic_store_n(&s->cons_done, slot_in(s)->cons_after, __ATOMIC_RELEASE);
+}
+
+bool slot_is_done(const struct slot *s)
+{
+	return s->cons_done == slot_in(s)->cons_after;
 }
 
 size_t slot_span(const struct slot *s, uint32_t tail, uint32_t head, const uint8_t **ret)

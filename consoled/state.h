@@ -83,6 +83,10 @@ const struct slot_in *slot_in(const struct slot *s);
 const struct slot_out *slot_out(const struct slot *s);
 /* Put n bytes (they fit) and flip to *next, whose head is set here. */
 void slot_put(struct slot *s, const void *p, size_t n, struct slot_in *next);
+/* Step 3 was done for the record that counts; whether it is known to be.  (A
+ * ring that begins anew must not be taken for one that lacks it.) */
+void slot_set_done(struct slot *s);
+bool slot_is_done(const struct slot *s);
 /* The contiguous bytes at tail. */
 size_t slot_span(const struct slot *s, uint32_t tail, uint32_t head, const uint8_t **ret);
 void slot_took(struct slot *s, const struct slot_out *next);

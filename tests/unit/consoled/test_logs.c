@@ -430,6 +430,8 @@ static struct slot *only_slot(struct rig *r)
 	return s;
 }
 
+static void no_release(void *arg, void *page) {}
+
 static void killed_between_the_record_and_the_ring_nothing_doubles(void **state)
 {
 	struct fake_guest g;
@@ -440,14 +442,56 @@ static void killed_between_the_record_and_the_ring_nothing_doubles(void **state)
 	rig_console(&r, 1, "web", &g);
 	rig_print(&r, &g, "one\n", 4);
 	rig_print(&r, &g, "two\n", 4);
+	{
+		struct slot_in in = *slot_in(only_slot(&r));
+
+		/* As if the last two stores had not happened: the record is
+		 * there, the ring's index and the word that says so are not. */
+		in.cons_before = in.cons_after - 4;
+		in.cons_after -= 4;
+		slot_put(only_slot(&r), NULL, 0, &in);
+		slot_set_done(only_slot(&r));
+		in.cons_after += 4;
+		slot_put(only_slot(&r), NULL, 0, &in);
+	}
 	rig_stop(&r);
-	g.ring->out_cons -= 4; /* as if the last store had not happened */
+	g.ring->out_cons -= 4;
 	rig_start(&r);
 	rig_console(&r, 1, "web", &g);
 	rig_print(&r, &g, "three\n", 6);
 	assert_log(&r, "guest-web.log", "one\ntwo\nthree\n");
 	rig_fini(&r);
 	fake_guest_fini(&g);
+}
+
+static void a_ring_that_begins_anew_is_not_taken_for_an_unfinished_one(void **state)
+{
+	struct fake_guest a, b;
+	struct console *con;
+	struct con_link l = { .release = no_release };
+	struct rig r;
+
+	rig_init(&r, NULL);
+	assert_int_equal(fake_guest_init(&a), 0);
+	assert_int_equal(fake_guest_init(&b), 0);
+	con = rig_console(&r, 1, "web", &a);
+	rig_print(&r, &a, "first kernel\n", 13); /* the record: from 0 to 13 */
+	l.page = b.ring;
+	l.port = fake_port(&b, NULL);
+	assert_int_equal(console_connect(con, &l), 0);
+	rig_print(&r, &b, "kexec\n", 6);
+	rig_stop(&r);
+	memset(b.ring, 0, 4096); /* and once more while nobody looked */
+	fake_guest_put(&b, "third\n", 6);
+	rig_start(&r);
+	rig_console(&r, 1, "web", &b);
+	rig_spin(&r, 5);
+	rig_idle(&r);
+	rig_print(&r, &b, "goes on\n", 8);
+	assert_log(&r, "guest-web.log", "first kernel\nkexec\nthird\ngoes on\n");
+	rig_fini(&r);
+	fake_guest_fini(&a);
+	fake_guest_fini(&b);
 }
 
 /* done: bytes of the pending line that the killed process had written already. */
@@ -592,6 +636,7 @@ int main(void)
 		cmocka_unit_test(a_discarding_budget_counts_what_it_drops),
 		cmocka_unit_test(a_keeping_budget_holds_the_guest_back_and_loses_nothing),
 		cmocka_unit_test(killed_between_the_record_and_the_ring_nothing_doubles),
+		cmocka_unit_test(a_ring_that_begins_anew_is_not_taken_for_an_unfinished_one),
 		cmocka_unit_test(killed_at_any_byte_of_a_write_nothing_doubles_or_is_lost),
 		cmocka_unit_test(a_second_process_finds_the_state_locked),
 		cmocka_unit_test(a_damaged_state_file_is_set_aside_or_its_bad_slots_dropped),
