@@ -63,10 +63,13 @@ class Result:
 
 
 class Stack:
-    def __init__(self, *args):
+    def __init__(self, *args, before=None):
+        """before(dir): called before the daemons start, for tests that prepare their folders."""
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="dz-e2e."))
         os.chmod(self.dir, 0o755)
         self.args = args
+        if before:
+            before(self.dir)
         self.env = dict(os.environ)
         self.running = False
         self.left = []
@@ -271,6 +274,14 @@ class Console:
         os.kill(self.pid, signal.SIGTERM)
         os.waitpid(self.pid, 0)
         os.close(self.fd)
+
+
+def own_mounts():
+    """Go on in a mount namespace of its own: what tests mount goes with them."""
+    if os.geteuid() == 0 and "DZ_OWN_MOUNTS" not in os.environ and \
+            subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode == 0:
+        os.environ["DZ_OWN_MOUNTS"] = "1"
+        os.execvp("unshare", ["unshare", "-m", sys.executable, *sys.argv])
 
 
 def run(module, *stack_args, setup=None):

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 
-from harness import BUILD, SCRIPTS, Result, guest_files, run
+from harness import BUILD, SCRIPTS, Result, Skip, Stack, guest_files, own_mounts, run, wait_until
 
 SAMPLE = """name = "domu1"
 memory = 1024  # 1 GB of memory for DomU
@@ -164,10 +164,57 @@ def test_a_port_in_use_stops_the_start_with_a_reason(stack, ctx):
     assert not (other / "run" / "supervisor.pid").exists()
 
 
+def fill(folder):
+    """Write until the disk is full; returns the file."""
+    path = folder / "fill"
+    with open(path, "wb", buffering=0) as f:
+        try:
+            while True:
+                f.write(bytes(4096))
+        except OSError:
+            return path
+
+
+def small_disks(top):
+    for name, size in (("state", "1200k"), ("console", "64k")):
+        (top / name).mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"mode=755,size={size}", "dz-test", top / name], check=True)
+
+
+def test_a_full_disk_under_the_database_is_said_and_nothing_is_made(stack, ctx):
+    if "DZ_OWN_MOUNTS" not in os.environ:
+        raise Skip("this host allows no mount namespace")
+    with Stack(before=small_disks) as full:
+        full.kernel, full.initrd = stack.kernel, stack.initrd
+        cfg = full.write_cfg("full", kernel=stack.kernel, ramdisk=stack.initrd)
+        before = left_behind(full)
+        filler = fill(full.dir / "state")
+        r = full.dz("create", "-q", cfg, ok=False)
+        assert r.code == 1 and re.search("no space left", r.err) and r.err.count("\n") == 1, r
+        assert left_behind(full) == before
+        filler.unlink()
+        full.dz("create", "-q", "-p", cfg)
+        full.dz("destroy", "full")
+
+
+def test_a_full_disk_under_the_logs_stops_no_guest(stack, ctx):
+    if "DZ_OWN_MOUNTS" not in os.environ:
+        raise Skip("this host allows no mount namespace")
+    with Stack(before=small_disks) as full:
+        cfg = full.write_cfg("full", kernel=stack.kernel, ramdisk=stack.initrd, cmdline="console=hvc0")
+        filler = fill(full.dir / "console")
+        full.dz("create", "-q", cfg)
+        wait_until("consoled to say so", lambda: "No space left" in (full.dir / "log/consoled.log").read_text())
+        filler.unlink()
+        full.wait_log("full", "GUEST-READY")
+        full.dz("destroy", "full")
+
+
 def test_a_second_start_finds_the_first(stack, ctx):
     r = stack.script("start")
     assert r.code == 0 and "run already" in r.out, r
 
 
 if __name__ == "__main__":
+    own_mounts()
     sys.exit(run(sys.modules["__main__"], setup=setup))
