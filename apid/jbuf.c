@@ -189,17 +189,28 @@ void jb_str(struct jbuf *b, const char *s)
 		jb_null(b);
 }
 
+/* Keys are literals of ours: nothing in them needs an escape. */
 void jb_key(struct jbuf *b, const char *k)
 {
-	jb_str(b, k);
-	jb_put(b, ":", 1);
+	begin(b);
+	jb_put(b, "\"", 1);
+	jb_put(b, k, strlen(k));
+	jb_put(b, "\":", 2);
 	b->comma = false;
 }
 
 void jb_int(struct jbuf *b, int64_t v)
 {
+	uint64_t u = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+	char buf[24], *p = buf + sizeof(buf);
+
+	do
+		*--p = (char)('0' + u % 10);
+	while (u /= 10);
+	if (v < 0)
+		*--p = '-';
 	begin(b);
-	jb_printf(b, "%lld", (long long)v);
+	jb_put(b, p, (size_t)(buf + sizeof(buf) - p));
 }
 
 void jb_num(struct jbuf *b, double v)
@@ -229,19 +240,33 @@ void jb_json(struct jbuf *b, const char *text)
 	jb_puts(b, text);
 }
 
+/* v as n decimal digits. */
+static char *digits(char *p, unsigned v, int n)
+{
+	for (int i = n; i-- > 0; v /= 10)
+		p[i] = (char)('0' + v % 10);
+	return p + n;
+}
+
 void jb_time(struct jbuf *b, int64_t ms)
 {
-	char day[32], all[48];
+	char buf[] = "\"0000-00-00T00:00:00.000Z\"", *p = buf + 1;
 	time_t t = (time_t)(ms / 1000);
 	struct tm tm;
 
-	if (ms <= 0 || !gmtime_r(&t, &tm)) {
+	if (ms <= 0 || !gmtime_r(&t, &tm) || tm.tm_year > 9999 - 1900) {
 		jb_null(b);
 		return;
 	}
-	strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(all, sizeof(all), "%s.%03dZ", day, (int)(ms % 1000));
-	jb_str(b, all);
+	p = digits(p, (unsigned)tm.tm_year + 1900, 4) + 1;
+	p = digits(p, (unsigned)tm.tm_mon + 1, 2) + 1;
+	p = digits(p, (unsigned)tm.tm_mday, 2) + 1;
+	p = digits(p, (unsigned)tm.tm_hour, 2) + 1;
+	p = digits(p, (unsigned)tm.tm_min, 2) + 1;
+	p = digits(p, (unsigned)tm.tm_sec, 2) + 1;
+	(void)digits(p, (unsigned)(ms % 1000), 3);
+	begin(b);
+	jb_put(b, buf, sizeof(buf) - 1);
 }
 
 void jb_kstr(struct jbuf *b, const char *k, const char *s)
