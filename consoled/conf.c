@@ -39,6 +39,8 @@ static const struct opt table[] = {
 	{ "pty", 0, OPT_BOOL, "yes", 0, 0, AT(pty), "a terminal per guest for xenconsole" },
 	{ "pid-file", 0, OPT_STR, NULL, 0, 0, AT(pid_file), "write the process id here" },
 	{ "user", 0, OPT_STR, NULL, 0, 0, AT(user), "run as this user" },
+	{ "seccomp", 0, OPT_BOOL, "yes", 0, 0, AT(seccomp),
+	  "allow only the system calls it needs" },
 	{ "socket-group", 0, OPT_STR, NULL, 0, 0, AT(group), "group that may attach" },
 	{ "hypervisor", 0, OPT_STR, NULL, 0, 0, AT(hv), "provider, as in DOMZERO_HV" },
 	{ "interactive", 'i', OPT_BOOL, "yes", 0, 0, AT(interactive),

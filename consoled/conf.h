@@ -11,7 +11,7 @@ struct conf {
 	/* as given; see conf_parse() for what is made of them */
 	char *log, *log_dir, *pid_file, *timestamp, *overflow, *format, *user, *group, *hv;
 	uint64_t digits, log_size, log_files, log_rate, log_burst, log_fds, scrollback;
-	bool replace_escape, compress, journal, pty, verbose, interactive;
+	bool replace_escape, compress, journal, pty, seccomp, verbose, interactive;
 
 	bool log_guest, log_hv;
 	bool discard; /* overflow-data=discard: drop, else hold the guest back */

@@ -24,6 +24,7 @@
 #include "consoled/logfile.h"
 #include "consoled/pool.h"
 #include "consoled/pty.h"
+#include "consoled/sandbox.h"
 #include "consoled/state.h"
 #include "daemons/clock.h"
 #include "daemons/listen.h"
@@ -304,6 +305,8 @@ static int run(struct consoled *c)
 		r = start_services(c);
 	if (r < 0)
 		return r;
+	if (c->conf.seccomp && (r = sandbox_enter()) < 0)
+		(void)log_warn(r, "no system call filter");
 	(void)notify_manager("READY=1");
 	log_info("started, logs in %s", c->conf.log_dir);
 	if (event_base_dispatch(c->base) < 0)

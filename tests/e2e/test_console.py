@@ -459,6 +459,13 @@ def test_thousands_of_guests_share_one_process(rig):
     wait_until("descriptors to come back", lambda: fds() < fds0 + 520, 60)
 
 
+def test_every_thread_runs_under_a_system_call_filter(rig):
+    tasks = list(pathlib.Path(f"/proc/{rig.daemon.pid}/task").iterdir())
+    assert len(tasks) >= 3, tasks
+    for t in tasks:
+        assert "Seccomp:\t2" in (t / "status").read_text(), t
+
+
 def test_the_daemon_ends_in_order_and_leaves_no_descriptor_or_file_behind(rig):
     rig.restart()
     g = rig.guest("last")
