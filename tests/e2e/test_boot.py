@@ -187,5 +187,15 @@ def test_a_panic_ends_as_crashed_with_its_reason(stack, ctx):
     assert stack.domain("panics") is None
 
 
+def test_a_second_vcpu_comes_up_and_works(stack, ctx):
+    create(stack, "pair", vcpus=2)
+    stack.wait_log("pair", "GUEST-READY")
+    assert re.search(r"Linux \S+, 2 vCPU", stack.log_text("pair")), stack.log_text("pair")[-400:]
+    assert "GUEST-GLIBC ok" in stack.log_text("pair")
+    assert stack.dz("list", "pair").out.splitlines()[1].split()[3] == "2"
+    assert len(stack.dz("vcpu-list", "pair").out.splitlines()) == 3
+    stack.dz("destroy", "pair")
+
+
 if __name__ == "__main__":
     sys.exit(run(sys.modules["__main__"], setup=setup))
