@@ -46,9 +46,6 @@ static void settle_page_faults(const struct insn *i, unsigned mem_size, struct s
 		ours->cr2 = cpu->cr2;
 		ours->err = cpu->err;
 	}
-	/* maskmovq may have entered MMX state before */
-	if (is_op(i, MAP_0F, 0xf7))
-		memcpy(ours->fx, cpu->fx, 160);
 	/* the kernel's half: the host has pages there, the guest has none */
 	if (cpu->cr2 >> 47)
 		ours->err = (ours->err & ~1ull) | (cpu->err & 1);
@@ -87,6 +84,9 @@ static bool settle_simd(const struct insn *i, const struct sil_state *in, struct
 bool sil_settle(const struct insn *i, unsigned mem_size, const struct sil_state *in,
 		struct sil_state *cpu, struct sil_state *ours, uint8_t *cpu_mem)
 {
+	/* maskmovq may have entered MMX state before its fault */
+	if (is_op(i, MAP_0F, 0xf7) && cpu->vec == ours->vec && (cpu->vec == 13 || cpu->vec == 14))
+		memcpy(ours->fx, cpu->fx, 160);
 	if (cpu->vec == 14 && ours->vec == 14)
 		settle_page_faults(i, mem_size, cpu, ours);
 	/* popa that faults half way: AMD keeps what it popped */
