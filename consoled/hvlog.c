@@ -11,6 +11,7 @@
 
 #include "consoled/console.h"
 #include "consoled/logfile.h"
+#include "daemons/clock.h"
 #include "daemons/sys.h"
 #include "hv/client/domctl.h"
 
@@ -60,10 +61,14 @@ static bool take(struct hvlog *l)
 
 static void poll_now(struct hvlog *l)
 {
+	uint64_t t0 = clock_mono_ns();
 	struct timeval tv = { POLL_MS / 1000, 0 };
 
 	for (int i = 0; i < 4; i++)
 		if (!take(l)) {
+			/* The consoles wait while we ask: never more than a hundredth
+			 * of the time, should the hypervisor be slow to answer. */
+			tv.tv_sec += (time_t)((clock_mono_ns() - t0) / 10000000u);
 			(void)evtimer_add(&l->timer, &tv);
 			return;
 		}
@@ -81,8 +86,13 @@ static void on_room(void *arg) {}
 void hvlog_poke(struct hvlog *l)
 {
 	static const struct timeval soon = { 0, 10000 };
+	struct timeval due, now;
 
-	if (l)
+	if (!l)
+		return;
+	(void)evutil_gettimeofday(&now, NULL);
+	/* Not when the timer was set far off for a slow hypervisor. */
+	if (!evtimer_pending(&l->timer, &due) || due.tv_sec - now.tv_sec <= POLL_MS / 1000)
 		(void)evtimer_add(&l->timer, &soon);
 }
 
