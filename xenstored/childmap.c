@@ -195,6 +195,22 @@ aref *childmap_own(struct edit *e, aref *map, const char *name, size_t len)
 	}
 }
 
+/* A branch left with one child gives it to its parent, so that a map's shape
+ * depends on what is in it and not on what was.  Both are owned. */
+static void pull_up(struct edit *e, struct branch *b, unsigned i, uint32_t bit)
+{
+	const struct branch *below = branch_ptr(e->a, b->e[i]);
+	aref kid;
+
+	if (below->sub || count(below) != 1)
+		return;
+	kid = below->e[0];
+	(void)edit_replace(e, b->e[i]); /* owned: frees it */
+	b->e[i] = kid;
+	b->sub &= ~bit;
+	b->data |= bit;
+}
+
 static int del_at(struct edit *e, aref *map, unsigned shift, uint64_t h)
 {
 	struct branch *b = branch_ptr(e->a, *map);
@@ -205,8 +221,12 @@ static int del_at(struct edit *e, aref *map, unsigned shift, uint64_t h)
 	if (b->sub & bit) {
 		b = remake(e, map, n);
 		r = b ? del_at(e, &b->e[i], shift + LEVEL_BITS, h) : -ENOMEM;
-		if (r < 0 || b->e[i])
+		if (r < 0)
 			return r;
+		if (b->e[i]) {
+			pull_up(e, b, i, bit);
+			return 0;
+		}
 		b->sub &= ~bit; /* the branch below is gone */
 	} else {
 		if (n == 1) {
