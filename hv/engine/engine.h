@@ -81,6 +81,8 @@ struct engine_ops {
 	/* On the vCPU's thread, between runs.  Registers by reference, for
 	 * hypercalls and tests; may be cheaper than save/load. */
 	struct vcpu_state *(*vcpu_regs)(struct vcpu *v);
+	/* save: -EAGAIN while an event or half an instruction waits in the engine
+	 * (it has no place in vcpu_state): kick and run until EXIT_KICKED first. */
 	int (*vcpu_save)(struct vcpu *v, struct vcpu_state *ret);
 	int (*vcpu_load)(struct vcpu *v, const struct vcpu_state *st);
 

@@ -208,23 +208,57 @@ static int pick_plain(struct op *o, const struct insn *i)
 	}
 }
 
-static int pick_1(struct op *o, const struct insn *i, unsigned page_off)
+/* 00..3f, 80..85, a8, a9: arithmetic on r/m and register, or immediate, or the
+ * accumulator and an immediate. */
+static int pick_alu(struct op *o, const struct insn *i)
+{
+	unsigned n = insn_size(i), kind = i->op < 0x40 ? i->op >> 3 : i->op < 0x84 ? i->reg & 7 : 8;
+	enum form f;
+	bool ok = true;
+
+	if (i->op < 0x40 && (i->op & 7) > 5)
+		return FAST_NONE;
+	if (i->op >= 0xa8 || (i->op < 0x40 && (i->op & 7) > 3)) {
+		o->dst = REG_OFF(R_RAX);
+		o->imm = i->imm;
+		f = RI;
+	} else if (i->op >= 0x80 && i->op < 0x84) {
+		f = form_imm(o, i, n, &ok);
+	} else {
+		f = form_of(o, i, n, &ok);
+	}
+	return ok ? use(o, fast_alu(kind, f, n)) : FAST_NONE;
+}
+
+/* 88..8b, b0..bf, c6, c7 */
+static int pick_mov(struct op *o, const struct insn *i)
 {
 	unsigned n = insn_size(i);
-	enum form f;
-	bool ok;
+	enum form f = RI;
+	bool ok = true;
+
+	if ((i->op & 0xf0) == 0xb0) {
+		n = i->op & 8 ? i->opsize : 1;
+		o->dst = reg_off(i, i->rm, n);
+		o->imm = i->imm;
+	} else if (i->op < 0xc0) {
+		f = form_of(o, i, n, &ok);
+	} else {
+		f = form_imm(o, i, n, &ok);
+		ok = ok && !(i->reg & 7);
+	}
+	return ok ? use(o, fast_mov(f, n)) : FAST_NONE;
+}
+
+static int pick_1(struct op *o, const struct insn *i, unsigned page_off)
+{
+	uint64_t target = o->off + o->len + i->imm;
 
 	switch (i->op) {
 	case 0x00 ... 0x3f:
-		if ((i->op & 7) > 5)
-			return FAST_NONE;
-		if ((i->op & 7) > 3) {
-			o->dst = REG_OFF(R_RAX);
-			o->imm = i->imm;
-			return use(o, fast_alu(i->op >> 3, RI, n));
-		}
-		f = form_of(o, i, n, &ok);
-		return ok ? use(o, fast_alu(i->op >> 3, f, n)) : FAST_NONE;
+	case 0x80 ... 0x85:
+	case 0xa8:
+	case 0xa9: return pick_alu(o, i);
 	case 0x50 ... 0x5f:
 	case 0x68:
 	case 0x6a:
@@ -233,36 +267,21 @@ static int pick_1(struct op *o, const struct insn *i, unsigned page_off)
 	case 0x63: return i->opsize == 8 ? pick_movx(o, i, true, 4) : FAST_NONE;
 	case 0x69:
 	case 0x6b: return pick_imul(o, i, true);
-	case 0x70 ... 0x7f:
-		return branches(o, fast_jcc(i->op & 15), o->off + o->len + i->imm, page_off);
-	case 0x80 ... 0x83:
-		f = form_imm(o, i, n, &ok);
-		return ok ? use(o, fast_alu(i->reg & 7, f, n)) : FAST_NONE;
-	case 0x84:
-	case 0x85: f = form_of(o, i, n, &ok); return ok ? use(o, fast_alu(8, f, n)) : FAST_NONE;
+	case 0x70 ... 0x7f: return branches(o, fast_jcc(i->op & 15), target, page_off);
 	case 0x87:
 		o->dst = REG_OFF(i->reg);
 		o->src = REG_OFF(i->rm);
-		return i->mod == 3 && n == 8 ? use(o, fast_xchg8) : FAST_NONE;
+		return i->mod == 3 && i->opsize == 8 ? use(o, fast_xchg8) : FAST_NONE;
 	case 0x88 ... 0x8b:
-		f = form_of(o, i, n, &ok);
-		return ok ? use(o, fast_mov(f, n)) : FAST_NONE;
+	case 0xb0 ... 0xbf:
+	case 0xc6:
+	case 0xc7: return pick_mov(o, i);
 	case 0x8d:
 		o->dst = REG_OFF(i->reg);
 		if (i->mod == 3 || i->opsize == 2 || !set_mem(o, i))
 			return FAST_NONE;
 		o->seg = OFF_ZERO;
 		return use(o, fast_lea(i->opsize));
-	case 0xa8:
-	case 0xa9:
-		o->dst = REG_OFF(R_RAX);
-		o->imm = i->imm;
-		return use(o, fast_alu(8, RI, n));
-	case 0xb0 ... 0xbf:
-		n = i->op & 8 ? i->opsize : 1;
-		o->dst = reg_off(i, i->rm, n);
-		o->imm = i->imm;
-		return use(o, fast_mov(RI, n));
 	case 0xc0:
 	case 0xc1:
 	case 0xd0 ... 0xd3: return pick_shift(o, i);
@@ -271,13 +290,9 @@ static int pick_1(struct op *o, const struct insn *i, unsigned page_off)
 		o->imm = i->imm;
 		o->fn = fast_ret;
 		return FAST_LAST;
-	case 0xc6:
-	case 0xc7:
-		f = form_imm(o, i, n, &ok);
-		return ok && !(i->reg & 7) ? use(o, fast_mov(f, n)) : FAST_NONE;
-	case 0xe8: return branches(o, fast_call, o->off + o->len + i->imm, page_off);
+	case 0xe8: return branches(o, fast_call, target, page_off);
 	case 0xe9:
-	case 0xeb: return branches(o, fast_jmp, o->off + o->len + i->imm, page_off);
+	case 0xeb: return branches(o, fast_jmp, target, page_off);
 	case 0xf6:
 	case 0xf7: return pick_grp3(o, i);
 	case 0xfe:

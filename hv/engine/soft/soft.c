@@ -145,6 +145,8 @@ static struct vcpu_state *vcpu_regs(struct vcpu *c)
 
 static int vcpu_save(struct vcpu *c, struct vcpu_state *ret)
 {
+	if (c->ev.type || c->exit_ready || c->nreplay || c->nmi)
+		return -EAGAIN;
 	*ret = c->st;
 	return 0;
 }

@@ -337,6 +337,29 @@ static void hypercalls_exit_with_rip_past_them(void **s)
 	rig_free(g);
 }
 
+GUEST(code_save, "sti\nnop\nin $0x70, %al\n1: jmp 1b");
+
+static void state_is_saved_only_between_instructions_and_events(void **s)
+{
+	struct rig *g = WITH(code_save);
+	struct vcpu_state st;
+
+	assert_int_equal(rig_run(g), EXIT_IO);
+	rig_complete(g, 0x33);
+	assert_int_equal(g->ops->vcpu_save(g->v[0], &st), 0);
+	assert_int_equal(st.r[R_RAX] & 0xff, 0x33);
+	assert_int_equal(st.rip, AT_CODE + 4);
+	g->ops->vcpu_inject(g->v[0], 0x40);
+	assert_int_equal(g->ops->vcpu_save(g->v[0], &st), -11); /* -EAGAIN */
+	g->ops->vcpu_kick(g->v[0]);
+	assert_int_equal(rig_run(g), EXIT_KICKED);
+	assert_int_equal(g->ops->vcpu_save(g->v[0], &st), 0);
+	assert_int_equal(st.rip, HANDLER(0x40));
+	assert_int_equal(g->ops->vcpu_load(g->v[0], &st), 0);
+	rig_expect_vector(g, 0x40);
+	rig_free(g);
+}
+
 GUEST(code_cr8, "mov $5, %eax\nmov %rax, %cr8\nmov %cr8, %rbx\n");
 
 static void cr8_is_told_to_the_caller(void **s)
@@ -390,6 +413,7 @@ int main(void)
 		cmocka_unit_test(a_data_breakpoint_traps_after_the_store),
 		cmocka_unit_test(an_instruction_breakpoint_faults_before_it),
 		cmocka_unit_test(hypercalls_exit_with_rip_past_them),
+		cmocka_unit_test(state_is_saved_only_between_instructions_and_events),
 		cmocka_unit_test(cr8_is_told_to_the_caller),
 		cmocka_unit_test(the_fpu_is_guarded_by_ts_em_and_osfxsr),
 	};
