@@ -43,7 +43,7 @@ static void shift_flags(struct opinfo *o, const struct insn *i, unsigned count_k
 	o->fwrites = 1;
 	if (n == 2 || n == 3)
 		o->freads = FL_C;
-	if (!count_known || !(count & (i->rex & 8 ? 63 : 31)))
+	if (!count_known || !(count & (o->size == 8 ? 63 : 31)))
 		return; /* a zero count leaves every flag */
 	o->fkills = n < 4 ? FL_C | FL_O : FL_ALL;
 }
@@ -281,7 +281,7 @@ static void two_byte_high(const struct insn *i, struct opinfo *o)
 		o->fwrites = 1;
 		if (i->opsize == 2)
 			o->kind = OP_INTERP; /* counts over 16 are undefined */
-		else if (!(i->op & 1) && (i->imm & (i->rex & 8 ? 63 : 31)))
+		else if (!(i->op & 1) && (i->imm & (i->opsize == 8 ? 63 : 31)))
 			o->fkills = FL_ALL;
 		return;
 	case 0xaf:

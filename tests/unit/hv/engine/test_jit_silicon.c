@@ -405,6 +405,24 @@ static void one_case(struct rig *r, unsigned len)
 	}
 }
 
+/* With REX.W a byte shift still masks its count to five bits, so 32 is none. */
+static void a_byte_shift_by_32_leaves_the_flags(void **state)
+{
+	static const uint8_t code[] = { 0x83, 0xe8, 0x01, /* sub eax, 1 */
+					0x48, 0xc0, 0x6b,
+					0x05, 0x20, /* rex.w shr byte [rbx+5], 32 */
+					0xf4 };
+	struct rig *r = *state;
+
+	memcpy(r->code, code, sizeof(code));
+	r->c->st.r[R_RAX] = 0;
+	r->c->st.r[R_RBX] = (uint64_t)(uintptr_t)r->data;
+	r->c->st.rip = (uint64_t)(uintptr_t)r->code;
+	r->c->fl = 0;
+	assert_int_equal(jit_run(r->j), JIT_STEP);
+	assert_int_equal(r->c->fl >> 8 & 0xd5, 0x95); /* SF AF PF CF of 0 - 1 */
+}
+
 static void random_code_does_what_the_cpu_does(void **state)
 {
 	const char *n = getenv("DZ_JIT_CASES"), *seed = getenv("DZ_JIT_SEED");
@@ -616,6 +634,8 @@ static void compiled_functions_give_the_same_results(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_byte_shift_by_32_leaves_the_flags, rig_setup,
+						rig_teardown),
 		cmocka_unit_test_setup_teardown(random_code_does_what_the_cpu_does, rig_setup,
 						rig_teardown),
 		cmocka_unit_test_setup_teardown(compiled_functions_give_the_same_results, rig_setup,
