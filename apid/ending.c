@@ -11,11 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <xen/sched.h>
 
+#include "apid/call.h"
 #include "apid/json.h"
 #include "apid/toolstack/xstxn.h"
 #include "daemons/log.h"
 
+#define PANIC_TAIL     8192 /* bytes of the console's log that are looked through */
+#define PANIC_TRIES    4
 #define QUICK_CRASH_MS 5000 /* a guest that crashes this soon isn't restarted */
 
 /* ---- leftovers ---- */
@@ -84,6 +88,38 @@ static bool settle_restarted(struct task *t, void *arg)
 	return true;
 }
 
+/* What the guest itself said last: Linux reports a crash from its panic
+ * notifier, after the line on the console.  The text is the guest's: only
+ * printable characters are taken.  consoled may still be reading. */
+static void learn_panic(const char *name, struct dom_end *e)
+{
+	static const char mark[] = "Kernel panic - not syncing: ";
+	const struct timespec pause = { 0, 30000000 };
+
+	for (int i = 0; i < PANIC_TRIES; i++) {
+		struct jbuf raw = { 0 };
+		struct problem ignored;
+		const char *at = NULL;
+
+		if (i)
+			nanosleep(&pause, NULL);
+		if (conlog_read(name, PANIC_TAIL, 0, &raw, &ignored) == 0 && raw.n)
+			for (const char *s = raw.p; (s = strstr(s, mark)); s += sizeof(mark) - 1)
+				at = s;
+		if (at) {
+			size_t n = (size_t)snprintf(e->detail, sizeof(e->detail), "kernel panic: ");
+
+			for (at += sizeof(mark) - 1; *at >= 0x20 && *at < 0x7f; at++)
+				if (n + 1 < sizeof(e->detail))
+					e->detail[n++] = *at;
+			e->detail[n] = '\0';
+		}
+		jb_fini(&raw);
+		if (at)
+			return;
+	}
+}
+
 /* Why it ended, as the hypervisor tells; kept in the task's args. */
 static int learn_end(struct worker *w, struct task *t, const struct run *run, struct dom_end *ret)
 {
@@ -107,6 +143,9 @@ static int learn_end(struct worker *w, struct task *t, const struct run *run, st
 	} else if (info.flags & HVC_DOM_SHUTDOWN) {
 		snprintf(e.reason, sizeof(e.reason), "%s", end_reason(info.shutdown_reason));
 		snprintf(e.detail, sizeof(e.detail), "%s", info.crash_detail);
+		if (info.shutdown_reason == SHUTDOWN_crash && !(info.flags & HVC_DOM_DYING) &&
+		    strncmp(e.detail, "guest reported", 14) == 0)
+			learn_panic(t->name, &e);
 	} else if (info.flags & HVC_DOM_DYING) {
 		snprintf(e.reason, sizeof(e.reason), "killed");
 		snprintf(e.detail, sizeof(e.detail), "%s",

@@ -367,6 +367,19 @@ static void finish(struct server *s)
 	_exit(0);
 }
 
+/* An earlier apid may have run as root: the database is ours all the same. */
+static void own_state(uid_t uid, gid_t gid)
+{
+	static const char *const files[] = { "apid.db", "apid.db-wal", "apid.db-shm" };
+	char path[4096];
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", path_state(), files[i]);
+		if (lchown(path, uid, gid) < 0 && errno != ENOENT)
+			log_warn(-errno, "%s", path);
+	}
+}
+
 static int drop(struct server *s)
 {
 	uid_t uid;
@@ -380,6 +393,8 @@ static int drop(struct server *s)
 		return log_err(r, "--user=%s", s->cfg.user);
 	if (chown(path_state(), uid, gid) < 0 && errno != EPERM)
 		return log_err(-errno, "%s", path_state());
+	if (geteuid() == 0)
+		own_state(uid, gid);
 	r = privs_drop(uid, gid, s->group);
 	return r < 0 ? log_err(r, "can't become %s", s->cfg.user) : 0;
 }

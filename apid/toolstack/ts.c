@@ -61,8 +61,9 @@ static int open_image(const char *what, const char *path, int *ret, struct probl
 		if (r == -EMFILE || r == -ENFILE || r == -ENOMEM)
 			(void)problem_errno(p, r, path);
 		else
-			(void)problem_set(p, PROB_BAD_KERNEL, "%s %.300s can't be read: %s", what,
-					  path, strerror(-r));
+			(void)problem_set(p, PROB_BAD_KERNEL, "%s %.300s can't be read: %s%s", what,
+					  path, strerror(-r),
+					  r == -EACCES ? "; apid's own user must be able to" : "");
 	} else if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
 		r = problem_set(p, PROB_BAD_KERNEL, "%s %.300s is not a file", what, path);
 	} else if (st.st_size == 0) {
