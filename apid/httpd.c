@@ -131,6 +131,9 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **slot,
 	jb_fini(&q->con_early);
 	if (q->con_fd >= 0)
 		close(q->con_fd);
+	/* Whoever woke us may not have let go of the lock yet. */
+	pthread_mutex_lock(&q->lock);
+	pthread_mutex_unlock(&q->lock);
 	free(q->uri);
 	free(q->pathbuf);
 	pthread_mutex_destroy(&q->lock);
