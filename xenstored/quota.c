@@ -144,6 +144,8 @@ void quota_charge(struct quotas *q, uint16_t domid, enum quota_kind k, int64_t b
 	if (!u)
 		return;
 	u->used[k] = (uint32_t)((int64_t)u->used[k] + by);
+	if (k == Q_MEMORY)
+		q->bytes = (uint64_t)((int64_t)q->bytes + by);
 	if (u->used[k] > u->peak[k])
 		u->peak[k] = u->used[k];
 	soft = by > 0 ? quota_limit(q, domid, k, true) : 0;

@@ -48,6 +48,7 @@ struct usage {
 
 struct quotas {
 	uint32_t hard[Q_KINDS], soft[Q_KINDS];
+	uint64_t bytes;		 /* charged as memory, of all domains together */
 	struct usage **by_domid; /* owned; 65536 of them, mostly NULL */
 };
 

@@ -20,6 +20,8 @@
 #include "xenstored/sock.h"
 
 #define IDLE_REAP      2000u /* nodes freed per turn of the loop */
+#define STALE_BYTES    ((size_t)8 << 20)
+#define STALE_AGE_NS   (10 * 1000000000ull)
 #define LIST_CACHE_MAX (1u << 20)
 
 /* ---- state ---- */
@@ -115,12 +117,36 @@ void server_access(struct server *s, const struct who *who, struct access *ret)
 				.exists_arg = s->domains };
 }
 
+/* Old versions that open transactions hold may cost as much as the current one
+ * and STALE_BYTES; beyond that the oldest transaction loses its version. */
+static void bound_stale(struct server *s)
+{
+	struct txn *t;
+
+	if (s->store.a.live <= 2 * s->quotas.bytes + STALE_BYTES)
+		return;
+	/* What was given up before may not be free yet. */
+	if (node_reap(&s->store.a, IDLE_REAP) ||
+	    s->store.a.live <= 2 * s->quotas.bytes + STALE_BYTES)
+		return;
+	TAILQ_FOREACH(t, &s->txns, of_server)
+	if (!t->lost)
+		break;
+	if (!t || clock_mono_ns() - t->started_ns < STALE_AGE_NS)
+		return;
+	log_info("domain %u: a transaction open for %llu s was given up: it holds too much memory",
+		 t->conn->who.domid,
+		 (unsigned long long)((clock_mono_ns() - t->started_ns) / 1000000000u));
+	txn_lose(t);
+}
+
 void server_commit(struct server *s, uint32_t domid, uint32_t seq)
 {
 	static const struct timeval soon = { 0 };
 
 	store_commit(&s->store, domid, seq);
 	ledger_settle(&s->ledger, &s->quotas);
+	bound_stale(s);
 	if (s->store.a.dead && !event_pending(s->ev_idle, EV_TIMEOUT, NULL))
 		(void)event_add(s->ev_idle, &soon);
 }

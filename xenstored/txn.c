@@ -84,7 +84,7 @@ void txn_lose(struct txn *t)
 	t->lost = true;
 	drop_log(t);
 	node_unref(&t->st->a, t->root);
-	t->root = node_ref(&t->st->a, t->st->root);
+	t->root = 0;
 	ledger_clear(&t->led);
 }
 
@@ -98,7 +98,9 @@ void txn_access(struct txn *t, struct access *x)
 	}
 	x->st = t->st;
 	x->q = t->q;
-	x->t = (struct tree){ &t->root, &t->e, &t->gen };
+	/* A lost one has no version: it reads the committed one, and its changes
+	 * are not made. */
+	x->t = t->lost ? store_tree(t->st) : (struct tree){ &t->root, &t->e, &t->gen };
 	x->led = &t->led;
 	x->ch = NULL;
 	x->wat = NULL;
