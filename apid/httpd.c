@@ -140,15 +140,20 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **slot,
 	free(q);
 }
 
+/* A suspended request lives until it is resumed; after that it may be gone, so
+ * the last step touches nothing of it. */
 void request_wake(void *arg)
 {
 	struct request *q = arg;
+	struct MHD_Connection *mhd = q->mhd;
+	bool resume;
 
 	pthread_mutex_lock(&q->lock);
 	q->done = true;
-	if (q->suspended)
-		MHD_resume_connection(q->mhd);
+	resume = q->suspended;
 	pthread_mutex_unlock(&q->lock);
+	if (resume)
+		MHD_resume_connection(mhd);
 }
 
 static bool take_body(struct request *q, const char *data, size_t n)

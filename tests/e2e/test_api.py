@@ -595,6 +595,7 @@ def test_odd_addresses_lead_nowhere(stack, ctx):
 
 def test_slow_clients_are_cut_off_and_do_not_stop_others(stack, ctx):
     with Apid(stack, "slow", "--request-timeout=2") as a:
+        wait_until("the parts to be seen", lambda: set(a.api.ok("GET", "/v1/host")["parts"].values()) == {"up"})
         base = a.fds()
         socks = []
         for i in range(100):
