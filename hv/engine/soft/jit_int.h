@@ -25,7 +25,7 @@
 #define JTLB_SIZE	(1u << JTLB_BITS)
 #define JC_BITS		10u
 #define JC_SIZE		(1u << JC_BITS)
-#define JIT_HASH	8192u
+#define JIT_HASH	32768u
 #define JIT_CODE	(32u << 20)
 #define JIT_BLOCK_INSNS 48u
 #define JIT_STACK	16384u
@@ -101,7 +101,10 @@ struct jit {
 	struct jc_entry jc[TM_NR][JC_SIZE] __attribute__((aligned(64)));
 
 	/* not reached by translated code */
-	uint64_t jc_pages; /* filter of pages that have jump cache entries */
+	uint64_t jc_pages[64]; /* filter of pages that have jump cache entries */
+	struct {
+		uint64_t rip;	 /* jc_none() as in the jump cache, which it lives and dies with */
+	} steps[TM_NR][JC_SIZE]; /* where the engine has to go first */
 	struct jit_log tlb_log, jc_log;
 	uint32_t mode;	    /* of the code run last */
 	uint64_t large[64]; /* filter of 2 MiB regions with entries from large pages */
@@ -133,6 +136,7 @@ int jit_make_thunks(struct jit *j);
 /* jit_tlb.c: 1 if (va, size, write) was copied from the engine's TLB, else 0. */
 unsigned jit_fill(struct jit *j, uint64_t va, uint32_t info);
 #define JFILL_WRITE 0x100u /* info: size | JFILL_WRITE */
+/* code NULL: it is the engine's. */
 void jc_put(struct jit *j, unsigned tm, uint64_t rip, const uint8_t *code, bool global);
 void jc_flush(struct jit *j, bool keep_global);
 

@@ -151,9 +151,25 @@ static struct jit_block *block_at(struct jit *j, uint64_t rip)
 			b = jit_translate(j, rip, side->gfn, mode, page);
 		}
 	}
-	if (b && !b->interp)
-		jc_put(j, tm, rip, b->entry_mem, side->global);
+	if (b)
+		jc_put(j, tm, rip, b->interp ? NULL : b->entry_mem, side->global);
 	return b;
+}
+
+/* What the jump cache knows of rip: where its code is, or that it is the
+ * engine's.  It is flushed when the part of the mode changes that it has no
+ * tables for. */
+static const uint8_t *known(struct jit *j, uint64_t rip, bool *ret_step)
+{
+	unsigned tm = j->c->tm, slot = rip & (JC_SIZE - 1);
+	uint32_t mode = run_mode(j->c);
+
+	if ((mode ^ j->mode) & JMODE_SSE)
+		return NULL;
+	if (j->jc[tm][slot].rip == rip)
+		return j->jc[tm][slot].code;
+	*ret_step = j->steps[tm][slot].rip == rip;
+	return NULL;
 }
 
 enum jit_why jit_run(struct jit *j)
@@ -162,21 +178,33 @@ enum jit_why jit_run(struct jit *j)
 	unsigned why = JR_LOOKUP;
 
 	for (;;) {
+		const uint8_t *code;
 		struct jit_block *b;
+		bool step = false;
 
-		if (__atomic_exchange_n(&j->poll, 0, __ATOMIC_SEQ_CST))
+		if (__atomic_load_n(&j->poll, __ATOMIC_RELAXED)) {
+			/* Down before the caller reads the attention bits, which
+			 * went up before it did. */
+			__atomic_store_n(&j->poll, 0, __ATOMIC_SEQ_CST);
 			return JIT_ATTN;
+		}
 		if (why != JR_CHAIN)
 			j->link = NULL;
-		b = block_at(j, c->st.rip);
-		if (!b || b->interp)
+		code = j->link ? NULL : known(j, c->st.rip, &step);
+		if (step)
 			return JIT_STEP;
-		if (j->link)
-			jit_link_to(j, j->link, b);
+		if (!code) {
+			b = block_at(j, c->st.rip);
+			if (!b || b->interp)
+				return JIT_STEP;
+			if (j->link)
+				jit_link_to(j, j->link, b);
+			code = b->entry_mem;
+		}
 		j->fl = c->fl;
 		j->seg_base[0] = c->st.s[S_FS].base;
 		j->seg_base[1] = c->st.s[S_GS].base;
-		why = j->enter(j, b->entry_mem);
+		why = j->enter(j, code);
 		if (why == JR_STEP)
 			return JIT_STEP;
 	}

@@ -35,7 +35,7 @@ static void sse_info(struct tr *t, const struct insn *i, struct opinfo *o)
 	unsigned size;
 
 	if (!s || i->lock || s->fl & (O_MASKMOV | O_CRC32) || s->reg == K_MMX || s->rm == K_MMX ||
-	    s->reg == K_NONE || (s->reg == K_GPR && s->rm == K_GPR) ||
+	    (s->reg == K_GPR && s->rm == K_GPR) || (s->reg == K_NONE && s->rm != K_XMM) ||
 	    !simd_cache_has(t->j->c->simd, s->feat))
 		return;
 	size = s->fl & O_W8 && i->rex & 8 ? 8 : s->msz;
@@ -46,7 +46,9 @@ static void sse_info(struct tr *t, const struct insn *i, struct opinfo *o)
 	*o = (struct opinfo){ .kind = OP_RM,
 			      .size = (uint8_t)(size ? size : 16),
 			      .align = s->fl & O_A16 ? 16 : 0,
-			      .regf = s->reg == K_GPR ? OPF_GPR : OPF_XMM,
+			      .regf = s->reg == K_GPR	? OPF_GPR
+				      : s->reg == K_XMM ? OPF_XMM
+							: OPF_EXT,
 			      .rmf = s->rm == K_GPR ? OPF_GPR : OPF_XMM,
 			      .wreg = s->dst == D_REG };
 	o->mem = s->dst != D_RM ? OP_MEM_R : s->fl & O_PURE ? OP_MEM_W : OP_MEM_RW;

@@ -113,7 +113,6 @@ static void make_leave(struct jit *j, struct code_buf *e)
 	j->leave_host = e_exec(e, e_here(e));
 	e_store_sp(e, JOFF(t0), H_RAX);
 	e_bytes(e, (uint8_t[]){ 0x9f, 0x0f, 0x90, 0xc0 }, 4); /* lahf; seto al */
-	e_u8(e, 0x66);
 	e_op_sp(e, false, 0x89, H_RAX, JOFF(fl));
 	e_load_sp(e, H_RAX, JOFF(t0));
 

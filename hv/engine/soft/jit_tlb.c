@@ -58,17 +58,20 @@ unsigned jit_fill(struct jit *j, uint64_t va, uint32_t info)
 	return 1;
 }
 
-static uint64_t page_bit(uint64_t va)
+static unsigned page_hash(uint64_t va)
 {
-	return 1ull << ((va >> 12 ^ va >> 18) & 63);
+	return (unsigned)(va >> 12 ^ va >> 24 ^ va >> 36) & 4095;
 }
 
 void jc_put(struct jit *j, unsigned tm, uint64_t rip, const uint8_t *code, bool global)
 {
 	unsigned slot = rip & (JC_SIZE - 1);
 
-	j->jc[tm][slot] = (struct jc_entry){ rip, code };
-	j->jc_pages |= page_bit(rip);
+	if (code)
+		j->jc[tm][slot] = (struct jc_entry){ rip, code };
+	else
+		j->steps[tm][slot].rip = rip;
+	j->jc_pages[page_hash(rip) / 64] |= 1ull << page_hash(rip) % 64;
 	if (!global)
 		log_add(&j->jc_log, tm * JC_SIZE + slot);
 }
@@ -76,6 +79,7 @@ void jc_put(struct jit *j, unsigned tm, uint64_t rip, const uint8_t *code, bool 
 static void jc_drop(struct jit *j, unsigned i)
 {
 	(&j->jc[0][0])[i].rip = jc_none(i & (JC_SIZE - 1));
+	(&j->steps[0][0])[i].rip = jc_none(i & (JC_SIZE - 1));
 }
 
 void jc_flush(struct jit *j, bool keep_global)
@@ -83,7 +87,7 @@ void jc_flush(struct jit *j, bool keep_global)
 	if (!keep_global || j->jc_log.n > JLOG_MAX) {
 		for (unsigned i = 0; i < TM_NR * JC_SIZE; i++)
 			jc_drop(j, i);
-		j->jc_pages = 0;
+		memset(j->jc_pages, 0, sizeof(j->jc_pages));
 	} else {
 		for (unsigned i = 0; i < j->jc_log.n; i++)
 			jc_drop(j, j->jc_log.slot[i]);
@@ -130,7 +134,7 @@ void jit_tlb_page(struct jit *j, uint64_t va)
 		if (e->tag_r == page || e->tag_w == page)
 			jtlb_drop(j, m * JTLB_SIZE + jtlb_index(va));
 	}
-	if (j->jc_pages & page_bit(va))
+	if (j->jc_pages[page_hash(va) / 64] >> page_hash(va) % 64 & 1)
 		jc_flush(j, false);
 }
 

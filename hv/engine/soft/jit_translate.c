@@ -27,7 +27,8 @@ static void flags_save(struct tr *t)
 	if (t->loc == F_MEM)
 		return;
 	e_mov_rr(e, H_R11, H_RAX);
-	e_bytes(e, (uint8_t[]){ 0x9f, 0x0f, 0x90, 0xc0, 0x66 }, 5); /* lahf; seto al */
+	/* Stored with the width it is loaded with, or the load waits for the store. */
+	e_bytes(e, (uint8_t[]){ 0x9f, 0x0f, 0x90, 0xc0 }, 4); /* lahf; seto al */
 	e_op_sp(e, false, 0x89, H_RAX, JOFF(fl));
 	e_mov_rr(e, H_RAX, H_R11);
 	t->loc = F_MEM;
