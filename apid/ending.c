@@ -218,7 +218,8 @@ static int rename_away(struct worker *w, struct task *t, const struct run *run)
 	uuid_new(uuid);
 	gmtime_r(&now, &tm);
 	strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &tm);
-	snprintf(name, sizeof(name), "%.*s-%s", GUEST_NAME_MAX - 17, t->name, stamp);
+	snprintf(name, sizeof(name), "%.*s-%s", (int)guest_name_cut(t->name, GUEST_NAME_MAX - 17),
+		 t->name, stamp);
 	r = layout_reidentify(w->ts.xs, run->domid, t->uuid, uuid, name);
 	if (r < 0)
 		return problem_errno(&t->prob, r, "XenStore");

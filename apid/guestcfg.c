@@ -52,9 +52,21 @@ int guest_name_check(const char *name, struct problem *p)
 			   name);
 	if (uuid_valid(name))
 		return bad(p, "name", "the name would be taken for a UUID; choose another");
+	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+		return bad(p, "name", "the name '%s' can't stand in an address; add a letter",
+			   name); /* clients take it out of the path, RFC 3986 5.2.4 */
 	if (strcmp(name, "Domain-0") == 0)
 		return bad(p, "name", "'Domain-0' is the host itself; choose another name");
 	return 0;
+}
+
+size_t guest_name_cut(const char *name, size_t max)
+{
+	size_t left = strlen(name), n = 0, u;
+
+	while ((u = utf8_len(name + n, left - n)) != 0 && n + u <= max)
+		n += u;
+	return n;
 }
 
 static int path_check(const char *member, const char *path, struct problem *p)

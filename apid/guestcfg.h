@@ -41,5 +41,7 @@ void guestcfg_fini(struct guestcfg *g);
 
 /* 1..64 characters, no '/', no control character, not all digits, no UUID. */
 int guest_name_check(const char *name, struct problem *p);
+/* Bytes of the longest beginning of whole characters that has at most max bytes. */
+size_t guest_name_cut(const char *name, size_t max);
 
 #endif

@@ -428,7 +428,10 @@ static int op_action(struct call *c)
 		if (!d->domid && strcmp(c->route->rpc, "domain.start") != 0 &&
 		    !tasks_has_open(c->a->tasks, d->uuid, NULL))
 			r = problem_set(&c->prob, PROB_WRONG_STATE,
-					"'%s' is not running; start it first", d->name);
+					strcmp(c->route->rpc, "domain.destroy") == 0
+						? "'%s' is not running; undefine it to remove it"
+						: "'%s' is not running; start it first",
+					d->name);
 	}
 	doms_unlock(c->a->doms);
 	if (!d || r < 0)

@@ -276,7 +276,7 @@ static int kw_additional(struct ctx *c, json_object *arg, json_object *schema, j
 		if (json_object_is_type(arg, json_type_object))
 			r = check_at(c, name, arg, member);
 		else if (!json_object_get_boolean(arg))
-			r = fail(c, "unknown member '%.100s'", name);
+			r = fail(c, "has the unknown member '%.100s'", name);
 		if (r < 0)
 			return r;
 	}

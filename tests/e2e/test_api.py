@@ -137,6 +137,7 @@ def test_a_definition_is_kept_changed_under_its_revision_and_deleted(stack, ctx)
     ctx.api.problem("uuid-taken", "POST", "/v1/domains", ctx.cfg("other", uuid=d["uuid"]))
     ctx.api.ok("PATCH", "/v1/domains/kept", {"name": "renamed"})
     ctx.api.problem("wrong-state", "POST", "/v1/domains/renamed/shutdown")
+    ctx.api.problem("wrong-state", "POST", "/v1/domains/renamed/destroy")
     assert ctx.api("DELETE", "/v1/domains/renamed")[0] == 204
     ctx.api.problem("not-found", "GET", "/v1/domains/renamed")
 

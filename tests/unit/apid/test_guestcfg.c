@@ -31,9 +31,10 @@ static void odd_names_are_refused_and_say_what_to_do(void **state)
 		"",	     "a/b",   "../../etc/cron.d/x", "a\nb",
 		"a\x1b[31m", "a\x7f", "\xc2\x85",	    "\xff",
 		"12",	     "0",     "Domain-0",	    "3275dd86-e589-11f1-a47b-5144a2dc3c46",
+		".",	     "..",
 	};
 	static const char *const good[] = { "demo", "-rf",	    "a b",
-					    "..",   "vm-1.example", "\xc3\xa9t\xc3\xa9" };
+					    "...",  "vm-1.example", "\xc3\xa9t\xc3\xa9" };
 	struct problem p;
 
 	(void)state;
@@ -45,6 +46,17 @@ static void odd_names_are_refused_and_say_what_to_do(void **state)
 	}
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
 		assert_int_equal(guest_name_check(good[i], &p), 0);
+}
+
+static void a_name_is_cut_between_characters(void **state)
+{
+	(void)state;
+	assert_int_equal(guest_name_cut("demo", 10), 4);
+	assert_int_equal(guest_name_cut("demo", 3), 3);
+	assert_int_equal(guest_name_cut("", 3), 0);
+	assert_int_equal(guest_name_cut("\xc3\xa9t\xc3\xa9", 4), 3);
+	assert_int_equal(guest_name_cut("\xc3\xa9t\xc3\xa9", 5), 5);
+	assert_int_equal(guest_name_cut("\xf0\x9f\x90\xa7", 3), 0);
 }
 
 static void a_name_has_at_most_64_characters(void **state)
@@ -109,6 +121,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(odd_names_are_refused_and_say_what_to_do),
+		cmocka_unit_test(a_name_is_cut_between_characters),
 		cmocka_unit_test(a_name_has_at_most_64_characters),
 		cmocka_unit_test(defaults_are_those_of_xl),
 		cmocka_unit_test(contradictions_are_refused),
