@@ -43,8 +43,8 @@ static const struct opt table[] = {
 	  "allow only the system calls it needs" },
 	{ "socket-group", 0, OPT_STR, NULL, 0, 0, AT(group), "group that may attach" },
 	{ "hypervisor", 0, OPT_STR, NULL, 0, 0, AT(hv), "provider, as in DOMZERO_HV" },
-	{ "interactive", 'i', OPT_BOOL, "yes", 0, 0, AT(interactive),
-	  "stay in the foreground (it always does)" },
+	{ "interactive", 'i', OPT_BOOL, "no", 0, 0, AT(interactive),
+	  "stay in the foreground (but on a real Xen, always so)" },
 	{ "verbose", 'v', OPT_BOOL, "no", 0, 0, AT(verbose), "log more about the daemon itself" },
 	{ NULL, 0, OPT_STR, NULL, 0, 0, 0, NULL },
 };

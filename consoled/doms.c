@@ -65,6 +65,7 @@ struct dom {
 	uint16_t domid;
 	uint64_t born_ns;
 	bool seen, ended, again;
+	bool dying; /* nothing of it may be mapped: that alone would keep it */
 	struct xs_watch *watches[2];
 	struct reading *reading; /* under way, or NULL */
 	struct console *con;
@@ -171,14 +172,14 @@ static void dom_apply(struct dom *d, const struct reading *rd)
 
 	if (d->con && name)
 		console_rename(d->con, name);
-	if (name)
+	if (name && !d->dying)
 		dom_extras(d, name);
 	if (parse_u64(rd->v[V_RING].val, UINT64_MAX >> 12, &gfn) < 0 ||
 	    parse_u64(rd->v[V_PORT].val, UINT32_MAX, &port) < 0 || !port)
 		return; /* not there yet: the watch tells */
 	if (type && strcmp(type, "xenconsoled") != 0)
 		return; /* somebody else's, as QEMU's */
-	if (d->con && console_connected(d->con) && d->gfn == gfn && d->port == port)
+	if (d->con && (console_connected(d->con) || d->dying) && d->gfn == gfn && d->port == port)
 		return;
 	if (!d->con)
 		r = console_new(d->ds->cs, &id, name ? name : "", &d->con);
@@ -194,6 +195,8 @@ static void dom_apply(struct dom *d, const struct reading *rd)
 				       d->domid, gfn, port);
 		return;
 	}
+	if (d->dying)
+		console_disconnect(d->con); /* it was for what is in the ring */
 	d->ds->ops.added(d->ds->ops.arg);
 }
 
@@ -308,10 +311,22 @@ static void dom_ended(struct dom *d, const struct hvc_dominfo *info)
 	extras_ended(d->extras, text);
 }
 
+/* A dying domain writes no more, and Xen does not free it before its pages are
+ * unmapped: take what is in its rings and let go of them. */
+static void dom_let_go(struct dom *d)
+{
+	d->dying = true;
+	if (d->con)
+		console_disconnect(d->con);
+	d->extras = extras_free(d->extras, 1);
+}
+
 static void dom_note(struct dom *d, const struct hvc_dominfo *info)
 {
 	if (info->flags & (HVC_DOM_SHUTDOWN | HVC_DOM_DYING)) {
 		dom_ended(d, info); /* again for a console that was connected since */
+		if (info->flags & HVC_DOM_DYING)
+			dom_let_go(d);
 	} else if (d->ended) {
 		d->ended = false;
 		if (d->con)

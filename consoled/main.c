@@ -27,6 +27,7 @@
 #include "consoled/sandbox.h"
 #include "consoled/state.h"
 #include "daemons/clock.h"
+#include "daemons/detach.h"
 #include "daemons/listen.h"
 #include "daemons/log.h"
 #include "daemons/paths.h"
@@ -47,6 +48,7 @@ struct consoled {
 	struct attach *attach;
 	struct conset cs;
 	int sock;
+	int detach; /* -1: in the foreground */
 	struct event *sigs[3], *watchdog, *drain;
 	uint64_t end_ns;
 };
@@ -281,6 +283,17 @@ static void stop_services(struct consoled *c)
 	conf_fini(&c->conf);
 }
 
+/* As scripts of a real Xen expect of upstream's. */
+static int to_background(struct consoled *c)
+{
+	int r;
+
+	if (c->conf.interactive || !hvc_is_xen(c->conf.hv) || !detach_fits())
+		return 0;
+	r = detach_start(&c->detach);
+	return r < 0 ? log_err(r, "going to the background") : 0;
+}
+
 static int run(struct consoled *c)
 {
 	int r;
@@ -288,7 +301,9 @@ static int run(struct consoled *c)
 	signal(SIGPIPE, SIG_IGN);
 	raise_nofile();
 	umask(027);
-	r = open_socket(c);
+	r = to_background(c);
+	if (r == 0)
+		r = open_socket(c);
 	if (r == 0)
 		r = write_pid(c);
 	if (r < 0)
@@ -308,6 +323,7 @@ static int run(struct consoled *c)
 	if (c->conf.seccomp && (r = sandbox_enter()) < 0)
 		(void)log_warn(r, "no system call filter");
 	(void)notify_manager("READY=1");
+	detach_ready(c->detach);
 	log_info("started, logs in %s", c->conf.log_dir);
 	if (event_base_dispatch(c->base) < 0)
 		return log_err(-EIO, "event loop");
@@ -316,7 +332,7 @@ static int run(struct consoled *c)
 
 int main(int argc, char **argv)
 {
-	struct consoled c = { .sock = -1 };
+	struct consoled c = { .sock = -1, .detach = -1 };
 	char err[256];
 	int r;
 

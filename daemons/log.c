@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -13,7 +14,7 @@
 
 static const char *log_name = "domzero";
 static enum log_level log_max = LOG_INFO_;
-static bool log_journal;
+static bool log_journal, log_syslog;
 
 void log_init(const char *name, enum log_level max)
 {
@@ -27,12 +28,20 @@ void log_set_level(enum log_level max)
 	log_max = max;
 }
 
+void log_to_syslog(void)
+{
+	openlog(log_name, LOG_PID | LOG_NDELAY, LOG_DAEMON);
+	log_syslog = true;
+}
+
 static size_t log_prefix(char *out, size_t n, enum log_level lv)
 {
 	struct timespec ts;
 	struct tm tm;
 	char stamp[32];
 
+	if (log_syslog)
+		return 0; /* it stamps lines itself */
 	if (log_journal)
 		return (size_t)snprintf(out, n, "<%d>", (int)lv);
 	clock_gettime(CLOCK_REALTIME, &ts);
@@ -67,6 +76,10 @@ int log_at(enum log_level lv, int r, const char *fmt, ...)
 	}
 	if (r < 0)
 		n += (size_t)snprintf(line + n, 128, ": %s", strerror(-r));
+	if (log_syslog) {
+		syslog((int)lv, "%.*s", (int)n, line); /* the levels are its own */
+		return r;
+	}
 	line[n++] = '\n';
 	while (write(STDERR_FILENO, line, n) < 0 && errno == EINTR)
 		;

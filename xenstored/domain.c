@@ -184,17 +184,11 @@ static int reintroduce(struct domain *d, uint32_t port)
 	return r < 0 ? -EINVAL : domain_save(d);
 }
 
-int domain_introduce(struct domains *ds, uint16_t domid, uint64_t gfn, uint32_t port)
+static int introduce(struct domains *ds, uint16_t domid, uint64_t gfn, uint32_t port)
 {
-	struct domain *d;
+	struct domain *d = domain_get(ds, domid);
 	int r;
 
-	if (domid == 0 || domid >= DOMIDS || port == 0)
-		return -EINVAL;
-	d = domain_find(ds, domid);
-	if (d && d->conn)
-		return reintroduce(d, port);
-	d = domain_get(ds, domid);
 	if (!d)
 		return -ENOMEM;
 	d->rec.gfn = gfn;
@@ -214,6 +208,27 @@ int domain_introduce(struct domains *ds, uint16_t domid, uint64_t gfn, uint32_t 
 		d->rec.introduced = 0;
 		domain_free(d);
 	}
+	return r;
+}
+
+int domain_introduce(struct domains *ds, uint16_t domid, uint64_t gfn, uint32_t port)
+{
+	struct domain *d;
+
+	if (domid == 0 || domid >= DOMIDS || port == 0)
+		return -EINVAL;
+	d = domain_find(ds, domid);
+	return d && d->conn ? reintroduce(d, port) : introduce(ds, domid, gfn, port);
+}
+
+int domains_introduce_own(struct domains *ds)
+{
+	int r = introduce(ds, 0, 0, 0);
+
+	if (r == 0)
+		server_commit(ds->srv, 0, 0);
+	else
+		server_abort(ds->srv);
 	return r;
 }
 

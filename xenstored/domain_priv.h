@@ -33,6 +33,8 @@ int domain_save(struct domain *d);
 struct ring_slot *domain_slot(struct domains *ds, uint16_t domid);
 /* Map, bind and start the ring. */
 int domain_connect(struct domain *d, bool fresh, uint32_t committed);
+/* Our own kernel's ring, for the first time. */
+int domains_introduce_own(struct domains *ds);
 /* Everything of a domain that is no more, and @releaseDomain. */
 void domain_gone(struct domains *ds, uint16_t domid);
 /* Watches and transactions from meta to the connection. */

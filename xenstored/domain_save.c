@@ -221,6 +221,23 @@ static int list_domid(void *arg, aref kid)
 	return refvec_push(&l->v, (aref)strtoul(name, NULL, 10));
 }
 
+/* Our own kernel is the first client: nothing in dom0 introduces it.  False:
+ * the hypervisor can't be asked yet. */
+static bool start_own(struct domains *ds)
+{
+	struct domain_record rec;
+	const struct node *n;
+
+	if (!ds->hv.own_ring || (domain_find(ds, 0) && domain_find(ds, 0)->conn))
+		return true;
+	if (meta_find(&ds->srv->store, "/d/0", &n) == 0 && n->vlen >= sizeof(rec)) {
+		memcpy(&rec, node_value(n), sizeof(rec));
+		return restore_domain(ds, 0, &rec);
+	}
+	(void)domains_introduce_own(ds); /* it tells; sockets are served all the same */
+	return true;
+}
+
 int domains_restore(struct domains *ds)
 {
 	const struct store *st = &ds->srv->store;
@@ -230,6 +247,7 @@ int domains_restore(struct domains *ds)
 	char path[32];
 	int r;
 
+	later = !start_own(ds);
 	r = meta_find(st, "/d", &n);
 	if (r == 0)
 		r = node_each(&st->a, n, list_domid, &l);

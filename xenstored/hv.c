@@ -110,6 +110,11 @@ int hv_open(struct hv *ret)
 
 	if (r < 0)
 		return r;
-	*ret = (struct hv){ &real_ops, h };
+	*ret = (struct hv){ &real_ops, h, hvc_own_ring(h) };
 	return 0;
+}
+
+bool hv_is_xen(void)
+{
+	return hvc_is_xen(NULL);
 }

@@ -35,9 +35,12 @@ struct hv_ops {
 struct hv {
 	const struct hv_ops *ops; /* NULL: there is none */
 	void *ctx;
+	bool own_ring; /* our kernel is a client, on domain 0's page (gfn 0) and port 0 */
 };
 
 /* The real one, through hv/client. */
 int hv_open(struct hv *ret);
+/* True: that is a real Xen, whose hosts expect what upstream's daemon does. */
+bool hv_is_xen(void);
 
 #endif

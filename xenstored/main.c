@@ -3,7 +3,8 @@
  * Order of starting: the state is taken over first, because it is locked and a
  * second daemon must end there; then the socket; then privileges go; then the
  * manager is told, and guests' rings are looked at as the hypervisor answers.
- * The daemon stays in the foreground, whatever upstream's -N says.
+ * The daemon stays in the foreground, but on a real Xen, whose start scripts
+ * expect upstream's to go to the background by itself unless told -N.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +19,7 @@
 
 #include <event2/event.h>
 
+#include "daemons/detach.h"
 #include "daemons/listen.h"
 #include "daemons/log.h"
 #include "daemons/opts.h"
@@ -38,7 +40,7 @@ struct config {
 
 #define O(field) offsetof(struct config, field)
 static const struct opt options[] = {
-	{ "no-fork", 'N', OPT_BOOL, "no", 0, 0, O(no_fork), "stay in the foreground (always so)" },
+	{ "no-fork", 'N', OPT_BOOL, "no", 0, 0, O(no_fork), "stay in the foreground (but on a real Xen, always so)" },
 	{ "pid-file", 'F', OPT_STR, NULL, 0, 0, O(pid_file), "write the process id to this file" },
 	{ "trace-file", 'T', OPT_STR, NULL, 0, 0, O(trace_file),
 	  "log every request and answer to this file" },
@@ -65,6 +67,7 @@ struct daemon {
 	struct event *ev_sig[3], *ev_watchdog;
 	struct live_update lu;
 	char state[160], slots[160];
+	int detach; /* -1: in the foreground */
 };
 
 static void on_stop(evutil_socket_t sig, short what, void *arg)
@@ -298,6 +301,17 @@ static int start(struct daemon *d)
 	return r;
 }
 
+static int to_background(struct daemon *d)
+{
+	int r;
+
+	d->detach = -1;
+	if (d->cfg.no_fork || d->cfg.live_update || !hv_is_xen() || !detach_fits())
+		return 0;
+	r = detach_start(&d->detach);
+	return r < 0 ? log_err(r, "going to the background") : 0;
+}
+
 /* Until a signal, or for good as another program. */
 static void serve(struct daemon *d)
 {
@@ -347,9 +361,13 @@ int main(int argc, char **argv)
 		log_set_level(LOG_DEBUG_);
 	signal(SIGPIPE, SIG_IGN);
 	raise_fd_limit();
+	r = to_background(&d);
+	if (r < 0)
+		return 1;
 	d.base = event_base_new();
 	r = d.base ? start(&d) : -ENOMEM;
 	if (r == 0) {
+		detach_ready(d.detach);
 		(void)notify_manager("READY=1");
 		d.lu = (struct live_update){ .argv = argv, .lfd = listener_fd(d.listener) };
 		d.srv.lu = &d.lu;

@@ -366,7 +366,7 @@ static void start_again(struct ring *r, uint32_t committed)
 int ring_new(struct server *srv, struct domain *d, uint16_t domid, const struct hv *hv, void *page,
 	     void *port, struct ring_slot *slot, bool fresh, uint32_t committed, struct conn **ret)
 {
-	struct who who = { .domid = domid, .target = XS_DOMID_NONE };
+	struct who who = { .domid = domid, .target = XS_DOMID_NONE, .privileged = domid == 0 };
 	struct ring *r = sys_zalloc(sizeof(*r));
 	int e;
 

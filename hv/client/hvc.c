@@ -2,16 +2,52 @@
 #include "hv/client/hvc.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "daemons/sys.h"
 #include "hv/client/provider.h"
 
-int hvc_open(const char *spec, struct hvc **ret)
+#define CAPABILITIES "/proc/xen/capabilities" /* "control_d" in a Xen's dom0 */
+
+/* What hvc_open() was asked for, or what there is. */
+static const char *choose(const char *spec)
 {
 	if (!spec)
 		spec = getenv("DOMZERO_HV");
-	if (!spec || !*spec || strcmp(spec, "bundled") == 0)
+	if (spec && *spec)
+		return spec;
+#ifdef DZ_WITH_XEN
+	char text[64] = "";
+	int fd = sys_open(CAPABILITIES, O_RDONLY, 0);
+
+	if (fd >= 0) { /* else: no Xen */
+		if (read(fd, text, sizeof(text) - 1) < 0)
+			text[0] = '\0';
+		close(fd);
+	}
+	if (strstr(text, "control_d"))
+		return "xen";
+#endif
+	return "bundled";
+}
+
+bool hvc_is_xen(const char *spec)
+{
+	return strcmp(choose(spec), "xen") == 0;
+}
+
+bool hvc_own_ring(const struct hvc *h)
+{
+	return h->ops->own_ring;
+}
+
+int hvc_open(const char *spec, struct hvc **ret)
+{
+	spec = choose(spec);
+	if (strcmp(spec, "bundled") == 0)
 		return bundled_open(NULL, ret);
 	if (strncmp(spec, "bundled:", 8) == 0)
 		return bundled_open(spec + 8, ret);

@@ -16,10 +16,15 @@
 struct hvc;
 
 /* spec: "bundled:<socket path>", "bundled", "xen", or NULL: $DOMZERO_HV, else
+ * "xen" if that was built in and this is a real Xen's control domain, else
  * "bundled".  *ret is owned by the caller.  Succeeds even if hvd is not there
  * yet; -ENODEV for a provider that was not built in. */
 int hvc_open(const char *spec, struct hvc **ret);
+bool hvc_is_xen(const char *spec);    /* hvc_open(spec) would mean a real Xen */
 struct hvc *hvc_close(struct hvc *h); /* NULL ok; does not unmap what is mapped */
+/* True: this domain's kernel uses XenStore through a ring of its own, which is
+ * domain 0's page and port 0 for hvc_map_page() and hvc_port_bind(). */
+bool hvc_own_ring(const struct hvc *h);
 
 /* ---- domains ---- */
 #define HVC_DOMID_FIRST_RESERVED 0x7ff0u /* <xen/xen.h> */

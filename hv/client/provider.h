@@ -7,6 +7,7 @@
 
 /* Every entry has the contract of the hvc_ function of its name. */
 struct hvc_ops {
+	bool own_ring; /* what hvc_own_ring() says */
 	struct hvc *(*close)(struct hvc *h);
 	int (*dominfo)(struct hvc *h, uint16_t domid, struct hvc_dominfo *ret);
 	int (*domlist)(struct hvc *h, uint16_t first, struct hvc_dominfo *ret, size_t n);

@@ -478,6 +478,7 @@ static struct hvc *xen_close(struct hvc *h)
 }
 
 static const struct hvc_ops xen_ops = {
+	.own_ring = true,
 	.close = xen_close,
 	.dominfo = xen_dominfo,
 	.domlist = xen_domlist,

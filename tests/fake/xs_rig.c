@@ -59,7 +59,8 @@ static int fake_map(void *ctx, uint16_t domid, uint64_t gfn, void **ret)
 
 	if (r->away)
 		return -ENOTCONN;
-	if (domid >= RIG_DOMS || !r->dom[domid].exists || r->dom[domid].no_page || gfn != 77)
+	if (domid >= RIG_DOMS || !r->dom[domid].exists || r->dom[domid].no_page ||
+	    gfn != (domid ? 77 : 0))
 		return -ENOENT;
 	*ret = r->dom[domid].page;
 	return 0;
@@ -135,7 +136,7 @@ void rig_init(struct rig *r, bool on_disk)
 	snprintf(r->slots, sizeof(r->slots), "%s/rings", r->dir);
 	r->news = shared(sizeof(*r->news));
 	r->news_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	for (unsigned i = 1; i < RIG_DOMS; i++) {
+	for (unsigned i = 0; i < RIG_DOMS; i++) {
 		r->dom[i] = (struct rig_dom){ .exists = true, .created_ns = 1000 + i };
 		r->dom[i].page = shared(4096);
 		r->dom[i].to_daemon = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -145,7 +146,7 @@ void rig_init(struct rig *r, bool on_disk)
 
 void rig_start(struct rig *r)
 {
-	struct hv hv = { &fake_ops, r };
+	struct hv hv = { &fake_ops, r, r->own_ring };
 
 	r->base = event_base_new();
 	assert(r->base);
@@ -166,7 +167,7 @@ void rig_stop(struct rig *r)
 void rig_fini(struct rig *r)
 {
 	rig_stop(r);
-	for (unsigned i = 1; i < RIG_DOMS; i++) {
+	for (unsigned i = 0; i < RIG_DOMS; i++) {
 		munmap(r->dom[i].page, 4096);
 		close(r->dom[i].to_daemon);
 		close(r->dom[i].to_guest);

@@ -18,7 +18,7 @@ struct rig_dom {
 };
 
 struct rig {
-	struct rig_dom dom[RIG_DOMS]; /* [0] is not used */
+	struct rig_dom dom[RIG_DOMS]; /* [0]: our own kernel, if own_ring */
 	struct rig_news {
 		uint32_t head, tail;
 		struct {
@@ -27,7 +27,8 @@ struct rig {
 		} q[64];
 	} * news; /* shared */
 	int news_fd;
-	bool away; /* the hypervisor can't be asked */
+	bool own_ring; /* as on a real Xen; from the next start on */
+	bool away;     /* the hypervisor can't be asked */
 	struct event_base *base;
 	struct server srv;
 	char dir[32], state[64], slots[64];

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <event2/event.h>
@@ -537,6 +538,34 @@ static void x2_old_transactions_do_not_hold_memory_without_bound(void **state)
 	rig_conn_free(c);
 }
 
+static void dom0s_kernel_has_a_ring_that_survives_a_restart(void **state)
+{
+	struct rig *r = *state;
+	uint32_t hdr[4];
+	uint64_t n;
+	char b[5000];
+
+	rig_stop(r);
+	r->own_ring = true;
+	rig_start(r);
+	rig_turn(r);
+	/* The kernel waits for a first notification before it asks anything. */
+	assert_int_equal(read(r->dom[0].to_guest, &n, sizeof(n)), sizeof(n));
+	assert_int_equal(ASK(r, 0, XS_WRITE, 0, "/libxl/x\0y"), 0);
+	assert_int_equal(ASK(r, 0, XS_WATCH, 0, "/libxl\0t\0"), 0);
+	assert_true(guest_msg(r, 0, hdr, b));
+	rig_stop(r);
+	rig_start(r);
+	rig_turn(r);
+	assert_true(guest_msg(r, 0, hdr, b));
+	assert_int_equal(hdr[0], XS_WATCH_EVENT);
+	assert_int_equal(ASK(r, 0, XS_UNWATCH, 0, "/libxl\0t\0"), 0);
+	assert_int_equal(ASK(r, 1, XS_WRITE, 0, "/libxl/x\0z"), -EACCES);
+	/* Nobody can make it a guest's. */
+	assert_int_equal(ASK(r, 0, XS_INTRODUCE, 0, "0\00077\0003\0"), -EINVAL);
+	assert_int_equal(ASK(r, 0, XS_RELEASE, 0, "0\0"), -EINVAL);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -562,6 +591,7 @@ int main(void)
 		D(a_ring_goes_on_over_a_restart),
 		D(a_domain_that_died_meanwhile_is_cleaned_up),
 		D(rings_wait_for_a_hypervisor_that_is_away),
+		D(dom0s_kernel_has_a_ring_that_survives_a_restart),
 		T(a_guest_reconnects),
 		T(x2_old_transactions_do_not_hold_memory_without_bound),
 	};
