@@ -26,7 +26,6 @@ struct pty {
 	struct ptys *ps;
 	unsigned num;
 	int fd;
-	bool open;
 	char path[32];
 	pty_cb *cb;
 	void *arg;
@@ -39,15 +38,14 @@ struct ptys {
 	size_t n;
 };
 
+/* What somebody typed who has gone again since (echo x >/dev/pts/1) is to be
+ * read still: the end follows it. */
 static void look(struct pty *p)
 {
-	struct pollfd pfd = { .fd = p->fd };
-	bool open = poll(&pfd, 1, 0) >= 0 && !(pfd.revents & POLLHUP);
+	struct pollfd pfd = { .fd = p->fd, .events = POLLIN };
+	bool told = poll(&pfd, 1, 0) >= 0;
 
-	if (open == p->open)
-		return;
-	p->open = open;
-	p->cb(p->arg, open);
+	p->cb(p->arg, told && (!(pfd.revents & POLLHUP) || (pfd.revents & POLLIN)));
 }
 
 static void look_at_all(struct ptys *ps)

@@ -40,7 +40,8 @@ struct config {
 
 #define O(field) offsetof(struct config, field)
 static const struct opt options[] = {
-	{ "no-fork", 'N', OPT_BOOL, "no", 0, 0, O(no_fork), "stay in the foreground (but on a real Xen, always so)" },
+	{ "no-fork", 'N', OPT_BOOL, "no", 0, 0, O(no_fork),
+	  "stay in the foreground (but on a real Xen, always so)" },
 	{ "pid-file", 'F', OPT_STR, NULL, 0, 0, O(pid_file), "write the process id to this file" },
 	{ "trace-file", 'T', OPT_STR, NULL, 0, 0, O(trace_file),
 	  "log every request and answer to this file" },

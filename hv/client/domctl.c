@@ -185,6 +185,8 @@ int hvc_dmesg(struct hvc *h, uint64_t off, char *buf, size_t n, uint64_t *ret_ne
 	const struct hv_DMESG_REPLY *a;
 	int r;
 
+	if (h->ops->dmesg)
+		return h->ops->dmesg(h, off, buf, n, ret_next);
 	if (!b)
 		return -EOPNOTSUPP;
 	m.u.DMESG.off = off;

@@ -16,6 +16,8 @@ struct hvc_ops {
 	int (*map_page)(struct hvc *h, uint16_t domid, uint64_t gfn, void **ret);
 	void (*unmap_page)(struct hvc *h, void *page);
 	int (*guest_open)(struct hvc *h, uint16_t domid, struct hvc_guest **ret);
+	int (*dmesg)(struct hvc *h, uint64_t off, char *buf, size_t n,
+		     uint64_t *ret_next); /* or NULL */
 	int (*port_bind)(struct hvc *h, uint16_t domid, uint32_t port, struct hvc_port **ret);
 };
 

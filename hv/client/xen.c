@@ -455,6 +455,21 @@ static int xen_port_bind(struct hvc *h, uint16_t domid, uint32_t remote, struct 
 	return 0;
 }
 
+/* ---- the log ---- */
+
+/* Xen counts the bytes it ever logged in 32 bits. */
+static int xen_dmesg(struct hvc *h, uint64_t off, char *buf, size_t n, uint64_t *ret_next)
+{
+	struct xen *x = (struct xen *)h;
+	unsigned len = n < UINT32_MAX ? (unsigned)n : UINT32_MAX;
+	uint32_t at = (uint32_t)off;
+
+	if (xc_readconsolering(x->xc, buf, &len, 0, 1, &at) < 0)
+		return last_errno(-EIO);
+	*ret_next = off + (uint32_t)(at - (uint32_t)off);
+	return (int)len;
+}
+
 /* ---- the handle ---- */
 
 static struct hvc *xen_close(struct hvc *h)
@@ -487,6 +502,7 @@ static const struct hvc_ops xen_ops = {
 	.map_page = xen_map_page,
 	.unmap_page = xen_unmap_page,
 	.guest_open = xen_guest_open,
+	.dmesg = xen_dmesg,
 	.port_bind = xen_port_bind,
 };
 

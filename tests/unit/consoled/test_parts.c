@@ -4,14 +4,18 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
+#include <event2/event.h>
 
 #include "consoled/budget.h"
 #include "consoled/names.h"
+#include "consoled/pty.h"
 #include "consoled/ring.h"
 #include "consoled/scroll.h"
 #include "daemons/sys.h"
@@ -166,6 +170,41 @@ static void a_ring_holds_its_size_and_not_one_byte_more(void **state)
 	}
 }
 
+static void on_pty_open(void *arg, bool open)
+{
+	*(int *)arg = open;
+}
+
+/* As `echo x >/dev/pts/1` does: gone before we look. */
+static void what_was_typed_by_somebody_who_left_is_read(void **state)
+{
+	struct event_base *base = event_base_new();
+	struct ptys *ps;
+	struct pty *p;
+	int open_now = -1, fd;
+	char buf[16];
+
+	assert_int_equal(ptys_new(base, &ps), 0);
+	assert_int_equal(pty_new(ps, on_pty_open, &open_now, &p), 0);
+	for (int round = 0; round < 2; round++) {
+		fd = open(pty_path(p), O_WRONLY | O_NOCTTY);
+		assert_true(fd >= 0);
+		assert_int_equal(write(fd, "one\r", 4), 4);
+		close(fd);
+		for (int i = 0; i < 1000 && open_now != 1; i++) {
+			event_base_loop(base, EVLOOP_NONBLOCK);
+			usleep(1000);
+		}
+		assert_int_equal(open_now, 1);
+		assert_int_equal(read(pty_fd(p), buf, sizeof(buf)), 4);
+		assert_int_equal(read(pty_fd(p), buf, sizeof(buf)), -1); /* and now its end */
+		open_now = -1;
+	}
+	pty_free(p);
+	ptys_free(ps);
+	event_base_free(base);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -173,6 +212,7 @@ int main(void)
 		cmocka_unit_test(a_name_from_a_file_is_checked),
 		cmocka_unit_test(the_scrollback_is_the_end_of_the_stream),
 		cmocka_unit_test(a_budget_gives_its_burst_then_its_rate),
+		cmocka_unit_test(what_was_typed_by_somebody_who_left_is_read),
 		cmocka_unit_test(a_ring_holds_its_size_and_not_one_byte_more),
 	};
 

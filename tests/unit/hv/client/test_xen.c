@@ -19,6 +19,7 @@
 #include <xengnttab.h>
 
 #include "daemons/sys.h"
+#include "hv/client/domctl.h"
 #include "hv/client/provider.h"
 
 /* ---- a Xen of a few lines ---- */
@@ -192,6 +193,19 @@ int xengnttab_unmap(xengnttab_handle *h, void *addr, uint32_t count)
 	return 0;
 }
 
+int xc_readconsolering(xc_interface *xch, char *buffer, unsigned int *pnr_chars, int clear,
+		       int incremental, uint32_t *pindex)
+{
+	unsigned n = *pnr_chars < 5 ? *pnr_chars : 5;
+
+	assert_int_equal(clear, 0);
+	assert_int_equal(incremental, 1);
+	memcpy(buffer, "12345", n);
+	*pnr_chars = n;
+	*pindex += n;
+	return 0;
+}
+
 static void add_dom(uint16_t domid, uint32_t flags, uint8_t uuid)
 {
 	xc_domaininfo_t *d = &fake.doms[fake.n++];
@@ -321,6 +335,18 @@ static void an_ack_never_waits(void **state)
 	hvc_port_close(p);
 }
 
+static void the_log_is_read_on_past_what_xen_can_count(void **state)
+{
+	uint64_t next = 0;
+	char buf[8];
+
+	assert_int_equal(hvc_dmesg(*state, 0, buf, sizeof(buf), &next), 5);
+	assert_int_equal(next, 5);
+	assert_memory_equal(buf, "12345", 5);
+	assert_int_equal(hvc_dmesg(*state, 0x1fffffffeu, buf, sizeof(buf), &next), 5);
+	assert_true(next == 0x200000003u);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -332,6 +358,7 @@ int main(void)
 		T(without_the_virq_it_looks_by_itself),
 		T(pages_and_grants_are_mapped_and_given_back),
 		T(an_ack_never_waits),
+		T(the_log_is_read_on_past_what_xen_can_count),
 	};
 
 	return cmocka_run_group_tests_name("xen", tests, NULL, NULL);
