@@ -14,6 +14,7 @@
 #include <xen/hvm/params.h>
 
 #include "hv/boot/acpi.h"
+#include "hv/boot/hypercalls.h"
 #include "hv/boot/image.h"
 #include "hv/boot/start_info.h"
 #include "hv/domain/cpuid.h"
@@ -29,8 +30,8 @@ static int say(char *err, size_t errlen, int r, const char *what)
 	return r;
 }
 
-/* Kernel, ramdisk, start_info; *ret_entry and *ret_info for the first vCPU. */
-static int load_guest(struct domain *d, uint32_t *ret_entry, uint64_t *ret_info, char *err,
+/* Kernel, ramdisk, start_info; *ret_img and *ret_info for the first vCPU. */
+static int load_guest(struct domain *d, struct boot_image *ret_img, uint64_t *ret_info, char *err,
 		      size_t errlen)
 {
 	struct memory *m = &d->mem;
@@ -61,7 +62,7 @@ static int load_guest(struct domain *d, uint32_t *ret_entry, uint64_t *ret_info,
 	r = start_info_write(&ram, info, &si);
 	if (r < 0)
 		return say(err, errlen, r, "no room for the start info behind the kernel");
-	*ret_entry = img.entry;
+	*ret_img = img;
 	*ret_info = info;
 	return 0;
 }
@@ -147,7 +148,8 @@ static int make_vcpus(struct domain *d)
 {
 	const struct vm_config cfg = { .p2m = d->mem.p2m,
 				       .max_vcpus = d->max_vcpus,
-				       .tsc_khz = d->clock.tsc_khz };
+				       .tsc_khz = d->clock.tsc_khz,
+				       .kvm_fd = d->kvm_fd };
 	int64_t offset = -(int64_t)d->clock.cur.tsc0; /* guest TSC 0 is guest time 0 */
 	struct cpuid_leaf leaves[CPUID_LEAVES_MAX];
 	int r;
@@ -202,13 +204,25 @@ static int start_threads(struct domain *d)
 	return r;
 }
 
+static void fit_hypercalls(struct domain *d, const struct boot_image *img)
+{
+	const uint8_t *insn = d->ops->vm_hypercall_insn ? d->ops->vm_hypercall_insn(d->vm) : NULL;
+	unsigned n;
+
+	if (!insn)
+		return;
+	n = hypercalls_replace(d->mem.ram + img->start, img->end - img->start, insn);
+	if (n != 1) /* older kernels call through the page that they ask us to fill */
+		domain_log(d, LOGK_LIFE, "%u places in the kernel make hypercalls, not 1", n);
+}
+
 int build_guest(struct domain *d, char *err, size_t errlen)
 {
+	struct boot_image img = { 0 };
 	uint64_t info = 0;
-	uint32_t entry = 0;
 	int r;
 
-	r = load_guest(d, &entry, &info, err, errlen);
+	r = load_guest(d, &img, &info, err, errlen);
 	if (r < 0)
 		return r;
 	gclock_start(&d->clock);
@@ -217,11 +231,12 @@ int build_guest(struct domain *d, char *err, size_t errlen)
 		return say(err, errlen, r, "can't place the special pages");
 	r = make_vcpus(d);
 	if (r >= 0)
-		r = load_entry_state(&d->vcpu[0], entry, info);
+		r = load_entry_state(&d->vcpu[0], img.entry, info);
 	if (r < 0) {
 		undo_vcpus(d);
 		return say(err, errlen, r, "the engine can't make the vCPUs");
 	}
+	fit_hypercalls(d, &img);
 	seed_grants(d);
 	evt_reset(d);
 	r = open_ports(d);

@@ -125,10 +125,13 @@ static int init_parts(struct domain *d, const struct domain_config *cfg)
 {
 	int r;
 
-	d->shinfo = aligned_alloc(P2M_PAGE_SIZE, P2M_PAGE_SIZE);
-	if (!d->shinfo)
+	/* Shared: an engine may want to map it a second time. */
+	d->shinfo = mmap(NULL, P2M_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			 -1, 0);
+	if (d->shinfo == MAP_FAILED) {
+		d->shinfo = NULL;
 		return -ENOMEM;
-	memset(d->shinfo, 0, P2M_PAGE_SIZE);
+	}
 	r = evt_init(d);
 	if (r < 0)
 		return r;
@@ -163,6 +166,7 @@ int domain_new(const struct domain_config *cfg, const struct domain_events *ev, 
 	d->ramdisk_fd = cfg->ramdisk_fd;
 	d->ev = *ev;
 	d->ops = engine_find(cfg->engine);
+	d->kvm_fd = cfg->kvm_fd;
 	d->svc.epfd = d->svc.quitfd = -1;
 	d->life.state = DOM_BUILDING;
 	atomic_store(&d->life.stop, true);
@@ -222,7 +226,7 @@ struct domain *domain_free(struct domain *d)
 	unmap(d->mem.ram, d->mem.ram_pages * P2M_PAGE_SIZE);
 	unmap(d->mem.special, SPECIAL_PAGES * P2M_PAGE_SIZE);
 	unmap(d->mem.gnttab, GNTTAB_MAX_FRAMES * P2M_PAGE_SIZE);
-	free(d->shinfo);
+	unmap(d->shinfo, P2M_PAGE_SIZE);
 	gclock_fini(&d->clock);
 	free(d);
 	return NULL;

@@ -28,7 +28,8 @@ struct domain_config {
 			      * itself; until then its pages are counted as this many */
 	unsigned vcpus;	     /* online at boot */
 	unsigned max_vcpus;  /* 1..DOMAIN_MAX_VCPUS */
-	const char *engine;  /* "soft" */
+	const char *engine;  /* "soft", "kvm" */
+	int kvm_fd;	     /* engine kvm: /dev/kvm, borrowed for the domain's life */
 	const char *cmdline; /* borrowed during domain_new; < DOMAIN_CMDLINE_MAX */
 	bool no_store;	     /* tell the kernel there is no XenStore (tests of the engine) */
 	int ram_fd, special_fd, gnttab_fd; /* borrowed for the domain's life */

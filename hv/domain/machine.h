@@ -166,6 +166,7 @@ struct domain {
 	struct domain_events ev;
 	const struct engine_ops *ops;
 	struct vm *vm;
+	int kvm_fd;
 
 	struct {
 		pthread_mutex_t lock;

@@ -108,14 +108,19 @@ static int read_tsc_deadline(struct mvcpu *v, uint64_t *ret)
 }
 
 /* Older kernels call through a page of stubs that we fill (cpuid 0x40000002):
- * mov $nr, %eax; vmcall or vmmcall; ret. */
+ * mov $nr, %eax; vmcall, vmmcall or what the engine has for them; ret. */
 static int write_hypercall_page(struct mvcpu *v, uint64_t val)
 {
+	const struct engine_ops *ops = v->d->ops;
+	const uint8_t amd[] = { 0x0f, 0x01, 0xd9 }, intel[] = { 0x0f, 0x01, 0xc1 },
+		      *insn = ops->vm_hypercall_insn ? ops->vm_hypercall_insn(v->d->vm) : NULL;
 	uint8_t page[P2M_PAGE_SIZE], *host;
 	unsigned flags;
 
 	if (val & (P2M_PAGE_SIZE - 1))
 		return -EPERM; /* there is one page, number 0 */
+	if (!insn)
+		insn = cpuid_host_is_amd() ? amd : intel;
 	memset(page, 0xcc, sizeof(page));
 	for (unsigned i = 0; i < P2M_PAGE_SIZE / 32; i++) {
 		uint8_t *s = page + 32 * i;
@@ -123,9 +128,7 @@ static int write_hypercall_page(struct mvcpu *v, uint64_t val)
 		s[0] = 0xb8;
 		s[1] = (uint8_t)i;
 		s[2] = s[3] = s[4] = 0;
-		s[5] = 0x0f;
-		s[6] = 0x01;
-		s[7] = cpuid_host_is_amd() ? 0xd9 : 0xc1;
+		memcpy(s + 5, insn, 3);
 		s[8] = 0xc3;
 	}
 	pthread_mutex_lock(&v->d->mem.lock);

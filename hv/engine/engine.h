@@ -56,6 +56,7 @@ struct vm_config {
 	struct p2m *p2m; /* borrowed */
 	unsigned max_vcpus;
 	uint64_t tsc_khz;
+	int kvm_fd; /* /dev/kvm, borrowed; read by the kvm engine only */
 };
 
 struct engine_ops {
@@ -109,9 +110,13 @@ struct engine_ops {
 	 * 0 or -EFAULT; nothing is injected.  On the vCPU's thread. */
 	int (*vcpu_read_virt)(struct vcpu *v, uint64_t va, void *buf, size_t n);
 	int (*vcpu_write_virt)(struct vcpu *v, uint64_t va, const void *buf, size_t n);
+
+	/* NULL: vmcall and vmmcall come out as EXIT_HYPERCALL.  Else: the bytes that
+	 * must stand in guest code in place of either for that to happen. */
+	const uint8_t *(*vm_hypercall_insn)(struct vm *vm);
 };
 
-/* By name ("soft", later "kvm"); NULL if there is none. */
+/* By name ("soft", "kvm"); NULL if there is none. */
 const struct engine_ops *engine_find(const char *name);
 
 #endif

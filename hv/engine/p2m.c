@@ -288,3 +288,42 @@ uint64_t p2m_ram_pages(const struct p2m *p)
 {
 	return p->nr_pages;
 }
+
+void *p2m_ram(const struct p2m *p)
+{
+	return p->ram;
+}
+
+bool p2m_is_overlay(const struct p2m *p, uint64_t gfn)
+{
+	const _Atomic(uintptr_t) *e = gfn >> GFN_BITS ? NULL : leaf_find(p, gfn);
+
+	return e && atomic_load_explicit(e, memory_order_acquire);
+}
+
+/* First non-zero entry at or after *gfn below table t, whose level is given. */
+static uintptr_t next_entry(const struct table *t, unsigned level, uint64_t *gfn)
+{
+	uint64_t step = 1ull << (level * LEVEL_BITS);
+
+	do {
+		uintptr_t e = atomic_load_explicit(&t->e[level_index(*gfn, level)],
+						   memory_order_acquire);
+
+		if (e && level)
+			e = next_entry((const struct table *)e, level - 1, gfn);
+		else if (!e)
+			*gfn = (*gfn / step + 1) * step;
+		if (e)
+			return e;
+	} while (level_index(*gfn, level)); /* 0: on to the table's neighbour */
+	return 0;
+}
+
+void *p2m_next_overlay(const struct p2m *p, uint64_t *gfn, unsigned *ret_flags)
+{
+	uintptr_t e = *gfn >> GFN_BITS ? 0 : next_entry(p->root, LEVELS - 1, gfn);
+
+	*ret_flags = e & P2M_RO;
+	return (void *)(e & ~(uintptr_t)P2M_RO);
+}

@@ -37,6 +37,14 @@ void *p2m_lookup(const struct p2m *p, uint64_t gfn, unsigned *ret_flags);
 uint64_t p2m_span(const struct p2m *p, uint64_t gpa, uint64_t max, void **ret_host);
 
 uint64_t p2m_ram_pages(const struct p2m *p);
+/* The RAM that p2m_new() was given. */
+void *p2m_ram(const struct p2m *p);
+
+/* Is there an overlay at gfn (over RAM or not)? */
+bool p2m_is_overlay(const struct p2m *p, uint64_t gfn);
+/* The first overlay at or after frame *gfn: its page, with *gfn and *ret_flags
+ * set; NULL: there is none.  An overlay that is added meanwhile may be missed. */
+void *p2m_next_overlay(const struct p2m *p, uint64_t *gfn, unsigned *ret_flags);
 /* Where RAM page i (0-based, memfd order) is in guest-physical space. */
 static inline uint64_t p2m_ram_gfn(uint64_t i)
 {

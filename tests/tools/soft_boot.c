@@ -1,6 +1,6 @@
 /* tests/tools/soft_boot.c - boots one kernel in this process, without a host.
  *
- *   soft_boot [-m MiB] [-c vcpus] [-t seconds] [-u text] kernel [ramdisk [cmdline]]
+ *   soft_boot [-m MiB] [-c vcpus] [-t seconds] [-u text] [-e engine] kernel [ramdisk [cmdline]]
  *
  * The guest's console goes to stdout, the domain's log and a summary to stderr.
  * There is no XenStore.  Ends when the guest shuts down (status 0 for poweroff),
@@ -86,15 +86,25 @@ static bool drain(struct boot *b)
 	return seen(b, buf, n);
 }
 
-static int open_file(const char *path)
+static int open_path(const char *path, int flags)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, flags | O_CLOEXEC);
 
 	if (fd < 0) {
 		fprintf(stderr, "%s: %s\n", path, strerror(errno));
 		exit(2);
 	}
 	return fd;
+}
+
+static int open_file(const char *path)
+{
+	return open_path(path, O_RDONLY);
+}
+
+static int open_device(const char *path)
+{
+	return open_path(path, O_RDWR);
 }
 
 static void summary(struct boot *b, const char *what)
@@ -135,8 +145,8 @@ static int run(struct boot *b, unsigned seconds)
 
 static void usage(void)
 {
-	fprintf(stderr, "usage: soft_boot [-m MiB] [-c vcpus] [-t seconds] [-u text] kernel "
-			"[ramdisk [cmdline]]\n");
+	fprintf(stderr, "usage: soft_boot [-m MiB] [-c vcpus] [-t seconds] [-u text] "
+			"[-e engine] kernel [ramdisk [cmdline]]\n");
 	exit(2);
 }
 
@@ -151,16 +161,19 @@ int main(int argc, char **argv)
 	char err[256] = "";
 	int c, r, map_err;
 
-	while ((c = getopt(argc, argv, "m:c:t:u:")) > 0)
+	while ((c = getopt(argc, argv, "m:c:t:u:e:")) > 0)
 		switch (c) {
 		case 'm': mib = (unsigned)atoi(optarg); break;
 		case 'c': vcpus = (unsigned)atoi(optarg); break;
 		case 't': seconds = (unsigned)atoi(optarg); break;
+		case 'e': cfg.engine = optarg; break;
 		case 'u': b.until = optarg; break;
 		default: usage();
 		}
 	if (optind >= argc)
 		usage();
+	if (!strcmp(cfg.engine, "kvm"))
+		cfg.kvm_fd = open_device("/dev/kvm");
 	cfg.kernel_fd = open_file(argv[optind]);
 	if (optind + 1 < argc && argv[optind + 1][0])
 		cfg.ramdisk_fd = open_file(argv[optind + 1]);

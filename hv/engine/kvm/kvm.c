@@ -1,196 +1,41 @@
-/* hv/engine/kvm/kvm.c - the engine on /dev/kvm.
+/* hv/engine/kvm/kvm.c - the engine on /dev/kvm: running, exits, interrupts.
  *
  * Only the CPU is KVM's: interrupts are injected from the caller's LAPIC, MSRs
- * KVM does not know come out as exits, and hypercalls come by KVM's interception
- * or by an OUT that replaced the kernel's vmcall and vmmcall instructions
- * (kvm_patch_hypercalls).  Source: Documentation/virt/kvm/api.rst.
+ * that are not the engine's come out as exits, and hypercalls come by KVM's
+ * interception or by an OUT that replaced the kernel's vmcall and vmmcall
+ * instructions.  Source: Documentation/virt/kvm/api.rst.
  */
 #include "hv/engine/kvm/kvm.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+#include <x86intrin.h>
 
 #include "hv/engine/kvm/kvm_int.h"
 
-#define TSS_GPA		0xfffbd000ul /* three pages KVM on Intel needs, away from ours */
-#define X_GP		13u
-#define MSR_TSC		0x10u
-#define MSR_HCALL_PAGE	0x40000000u
-#define RFLAGS_IF	0x200u
-#define KICK_SIGNAL	SIGUSR1
-
-static void on_kick(int sig)
-{
-	(void)sig; /* its only purpose is to end KVM_RUN with EINTR */
-}
-
-/* ---- virtual machine ---- */
-
-static int enable_cap(int fd, uint32_t cap, uint64_t arg)
-{
-	struct kvm_enable_cap c = { .cap = cap, .args = { arg } };
-
-	return ioctl(fd, KVM_ENABLE_CAP, &c) < 0 ? -errno : 0;
-}
-
-static void try_intercept(struct vm *vm)
-{
-	struct kvm_xen_hvm_config c = { .flags = KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL,
-					.msr = MSR_HCALL_PAGE };
-	int have = ioctl(vm->fd, KVM_CHECK_EXTENSION, KVM_CAP_XEN_HVM);
-
-	vm->intercept = have > 0 && have & KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL &&
-			ioctl(vm->fd, KVM_XEN_HVM_CONFIG, &c) == 0;
-}
-
-static void kvm_vm_free(struct vm *vm)
-{
-	if (!vm)
-		return;
-	kvm_mem_fini(vm);
-	if (vm->fd >= 0)
-		close(vm->fd);
-	pthread_mutex_destroy(&vm->lock);
-	free(vm);
-}
-
-static int kvm_vm_new(const struct vm_config *cfg, struct vm **ret)
-{
-	struct sigaction sa = { .sa_handler = on_kick };
-	struct vm *vm = calloc(1, sizeof(*vm));
-	int r;
-
-	if (!vm)
-		return -ENOMEM;
-	vm->p2m = cfg->p2m;
-	vm->kvm_fd = cfg->kvm_fd;
-	vm->tsc_khz = cfg->tsc_khz;
-	pthread_mutex_init(&vm->lock, NULL);
-	sigaction(KICK_SIGNAL, &sa, NULL);
-	vm->fd = ioctl(vm->kvm_fd, KVM_CREATE_VM, 0);
-	if (vm->fd < 0) {
-		r = -errno;
-		goto out;
-	}
-	(void)ioctl(vm->fd, KVM_SET_TSS_ADDR, TSS_GPA); /* not needed on AMD */
-	r = enable_cap(vm->fd, KVM_CAP_X86_USER_SPACE_MSR,
-		       KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_INVAL);
-	if (r < 0)
-		goto out;
-	try_intercept(vm);
-	r = kvm_mem_init(vm);
-	if (r < 0)
-		goto out;
-	*ret = vm;
-	vm = NULL;
-out:
-	kvm_vm_free(vm);
-	return r;
-}
-
-static void kvm_cpuid_supported(uint32_t leaf, uint32_t subleaf, struct cpuid_leaf *ret)
-{
-	/* KVM filters what it can't run when it is given the leaves; the host's
-	 * own bits are the bound here. */
-	*ret = (struct cpuid_leaf){ .leaf = leaf, .subleaf = subleaf };
-	__asm__ volatile("cpuid" : "=a"(ret->eax), "=b"(ret->ebx), "=c"(ret->ecx), "=d"(ret->edx)
-			 : "a"(leaf), "c"(subleaf));
-}
-
-static int set_cpuid(struct vcpu *v, const struct cpuid_leaf *leaves, size_t n)
-{
-	struct kvm_cpuid2 *c = calloc(1, sizeof(*c) + n * sizeof(c->entries[0]));
-	int r;
-
-	if (!c)
-		return -ENOMEM;
-	c->nent = (uint32_t)n;
-	for (size_t k = 0; k < n; k++)
-		c->entries[k] = (struct kvm_cpuid_entry2){
-			.function = leaves[k].leaf,
-			.index = leaves[k].subleaf == ~0u ? 0 : leaves[k].subleaf,
-			.flags = leaves[k].subleaf == ~0u ? 0 : KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
-			.eax = leaves[k].eax,
-			.ebx = leaves[k].ebx,
-			.ecx = leaves[k].ecx,
-			.edx = leaves[k].edx
-		};
-	r = ioctl(v->fd, KVM_SET_CPUID2, c) < 0 ? -errno : 0;
-	free(c);
-	return r;
-}
-
-static void kvm_vcpu_free(struct vcpu *v)
-{
-	if (!v)
-		return;
-	if (v->run)
-		munmap(v->run, v->run_size);
-	if (v->fd >= 0)
-		close(v->fd);
-	v->vm->v[v->id] = NULL;
-	free(v);
-}
-
-static int kvm_vcpu_new(struct vm *vm, unsigned id, const struct cpuid_leaf *leaves, size_t n,
-			struct vcpu **ret)
-{
-	struct vcpu *v;
-	int r;
-
-	if (id >= KVM_ENGINE_VCPUS)
-		return -EINVAL;
-	v = calloc(1, sizeof(*v));
-	if (!v)
-		return -ENOMEM;
-	v->vm = vm;
-	v->id = id;
-	v->fd = ioctl(vm->fd, KVM_CREATE_VCPU, id);
-	r = ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
-	if (v->fd < 0 || r < 0) {
-		r = -errno;
-		goto out;
-	}
-	v->run_size = (size_t)r;
-	v->run = mmap(NULL, v->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
-	if (v->run == MAP_FAILED) {
-		v->run = NULL;
-		r = -errno;
-		goto out;
-	}
-	r = set_cpuid(v, leaves, n);
-	if (r == 0)
-		r = kvm_state_get(v);
-	if (r < 0)
-		goto out;
-	vm->v[id] = v;
-	*ret = v;
-	v = NULL;
-out:
-	kvm_vcpu_free(v);
-	return r;
-}
+#define RFLAGS_IF 0x200u
+#define MSR_TSC	  0x10u
 
 /* ---- registers ---- */
 
 static struct vcpu_state *kvm_vcpu_regs(struct vcpu *v)
 {
-	if (!v->have && kvm_state_get(v) < 0)
-		memset(&v->st, 0, sizeof(v->st)); /* the next put fails and ends the domain */
-	v->dirty = true;
+	if (!v->have)
+		v->broken = kvm_state_get(v); /* the next run says so and ends the domain */
 	return &v->st;
 }
 
 static int kvm_vcpu_save(struct vcpu *v, struct vcpu_state *ret)
 {
-	int r = v->have ? 0 : kvm_state_get(v);
+	int r = 0;
 
+	if (v->half || v->injected)
+		return -EAGAIN;
+	if (!v->have)
+		r = kvm_state_get(v);
 	if (r == 0)
 		*ret = v->st;
 	return r;
@@ -198,13 +43,44 @@ static int kvm_vcpu_save(struct vcpu *v, struct vcpu_state *ret)
 
 static int kvm_vcpu_load(struct vcpu *v, const struct vcpu_state *st)
 {
+	if (!v->have && kvm_state_get(v) < 0)
+		return -EIO;
 	v->st = *st;
-	v->have = true;
-	v->dirty = true;
+	v->loaded = true;
 	return 0;
 }
 
 /* ---- running ---- */
+
+/* Did the last run leave an interrupt that has not begun yet? */
+static bool event_waits(const struct vcpu *v)
+{
+	return !v->run->ready_for_interrupt_injection;
+}
+
+/* One KVM_RUN; stop: only end the instruction that the last exit was in. */
+static int enter(struct vcpu *v, bool stop)
+{
+	int r = v->broken ? v->broken : v->have ? kvm_state_put(v) : 0;
+
+	if (r < 0)
+		return r;
+	v->have = v->loaded = v->half = false;
+	v->run->request_interrupt_window = v->want_window;
+	/* A kick sets `kicked` before it looks at `running`, here it is the other
+	 * way round: either the flag is seen, or the signal comes.  A signal just
+	 * before KVM_RUN is made up for by immediate_exit, set before it. */
+	v->tid = gettid();
+	v->run->immediate_exit = stop;
+	atomic_store(&v->running, true);
+	if (!stop && atomic_load(&v->kicked))
+		v->run->immediate_exit = 1;
+	r = ioctl(v->fd, KVM_RUN, 0) < 0 ? -errno : 0;
+	atomic_store(&v->running, false);
+	if (r == 0 || !event_waits(v))
+		v->injected = false;
+	return r;
+}
 
 static void io_item(struct vcpu *v, struct vm_exit *ret)
 {
@@ -217,6 +93,33 @@ static void io_item(struct vcpu *v, struct vm_exit *ret)
 				 .is_write = k->io.direction == KVM_EXIT_IO_OUT };
 	if (ret->is_write)
 		memcpy(&ret->val, data, k->io.size);
+}
+
+/* Registers as they are behind the instruction, where the caller expects RIP. */
+static int hypercall_exit(struct vcpu *v, unsigned pad, struct vm_exit *ret)
+{
+	int r = enter(v, true);
+
+	if (r != -EINTR)
+		return r < 0 ? r : -EPROTO; /* an OUT has no second part */
+	r = kvm_state_get(v);
+	v->st.rip += pad;
+	*ret = (struct vm_exit){ .kind = EXIT_HYPERCALL };
+	return r < 0 ? r : 1;
+}
+
+static int io_exit(struct vcpu *v, struct vm_exit *ret)
+{
+	const struct kvm_run *k = v->run;
+
+	if (k->io.port == HCALL_PORT && k->io.direction == KVM_EXIT_IO_OUT && k->io.size == 1 &&
+	    k->io.count == 1)
+		return hypercall_exit(v, 1, ret); /* the NOP that fills it up to three bytes */
+	v->pio_next = 0;
+	v->pio_left = k->io.count - 1;
+	io_item(v, ret);
+	v->half = true;
+	return 1;
 }
 
 /* True if the access was to memory that KVM had not been told of, and is done. */
@@ -233,106 +136,107 @@ static bool mmio_is_memory(struct vcpu *v)
 		memcpy(k->mmio.data, page + (gpa & (P2M_PAGE_SIZE - 1)), k->mmio.len);
 	else if (!(flags & P2M_RO))
 		memcpy(page + (gpa & (P2M_PAGE_SIZE - 1)), k->mmio.data, k->mmio.len);
-	kvm_mem_learn(v->vm, gpa / P2M_PAGE_SIZE, page, flags);
 	return true;
 }
 
-/* Fills *ret and returns true, or false: nothing for the caller, run on. */
-static bool translate_exit(struct vcpu *v, struct vm_exit *ret)
+static int mmio_exit(struct vcpu *v, struct vm_exit *ret)
+{
+	const struct kvm_run *k = v->run;
+
+	v->half = true;
+	if (mmio_is_memory(v))
+		return 0;
+	*ret = (struct vm_exit){ .kind = EXIT_MMIO,
+				 .addr = k->mmio.phys_addr,
+				 .size = (uint8_t)k->mmio.len,
+				 .is_write = k->mmio.is_write };
+	if (ret->is_write)
+		memcpy(&ret->val, k->mmio.data, sizeof(k->mmio.data));
+	return 1;
+}
+
+/* 1 and *ret filled; 0: nothing for the caller, run on; or a negative errno. */
+static int translate_exit(struct vcpu *v, struct vm_exit *ret)
 {
 	struct kvm_run *k = v->run;
 
 	switch (k->exit_reason) {
-	case KVM_EXIT_IO:
-		v->pio_next = 0;
-		io_item(v, ret);
-		if (k->io.port == HCALL_PORT && ret->is_write && k->io.size == 1 &&
-		    k->io.count == 1)
-			*ret = (struct vm_exit){ .kind = EXIT_HYPERCALL };
-		return true;
-	case KVM_EXIT_MMIO:
-		if (mmio_is_memory(v))
-			return false;
-		*ret = (struct vm_exit){ .kind = EXIT_MMIO,
-					 .addr = k->mmio.phys_addr,
-					 .size = (uint8_t)k->mmio.len,
-					 .is_write = k->mmio.is_write };
-		if (ret->is_write)
-			memcpy(&ret->val, k->mmio.data, k->mmio.len);
-		return true;
-	case KVM_EXIT_XEN: *ret = (struct vm_exit){ .kind = EXIT_HYPERCALL }; return true;
+	case KVM_EXIT_IO: return io_exit(v, ret);
+	case KVM_EXIT_MMIO: return mmio_exit(v, ret);
+	case KVM_EXIT_XEN:
+		if (k->xen.type != KVM_EXIT_XEN_HCALL)
+			return -EPROTO;
+		k->xen.u.hcall.result = k->xen.u.hcall.input; /* RAX stays, for now */
+		return hypercall_exit(v, 0, ret);
 	case KVM_EXIT_X86_RDMSR:
+		v->half = true;
 		*ret = (struct vm_exit){ .kind = EXIT_RDMSR, .addr = k->msr.index };
-		return true;
+		return 1;
 	case KVM_EXIT_X86_WRMSR:
+		v->half = true;
 		*ret = (struct vm_exit){ .kind = EXIT_WRMSR,
 					 .addr = k->msr.index,
 					 .val = k->msr.data,
 					 .is_write = 1 };
-		return true;
-	case KVM_EXIT_HLT: *ret = (struct vm_exit){ .kind = EXIT_HLT }; return true;
-	case KVM_EXIT_SET_TPR:
-		*ret = (struct vm_exit){ .kind = EXIT_CR8, .val = k->cr8 };
-		return true;
+		return 1;
+	case KVM_EXIT_HLT:
+		kvm_vcpu_regs(v)->halted = 1;
+		*ret = (struct vm_exit){ .kind = EXIT_HLT };
+		return 1;
 	case KVM_EXIT_IRQ_WINDOW_OPEN:
+		v->want_window = false;
 		*ret = (struct vm_exit){ .kind = EXIT_INTR_WINDOW };
-		return true;
-	case KVM_EXIT_SHUTDOWN: *ret = (struct vm_exit){ .kind = EXIT_SHUTDOWN }; return true;
-	default: return false;
+		return 1;
+	case KVM_EXIT_SHUTDOWN: *ret = (struct vm_exit){ .kind = EXIT_SHUTDOWN }; return 1;
+	case KVM_EXIT_SET_TPR: /* told by cr8_told */
+	case KVM_EXIT_INTR: return 0;
+	default: return -EIO; /* internal error, failed entry: the domain crashes */
 	}
 }
 
-static int run_once(struct vcpu *v)
+/* What needs no run: items of a string instruction, a new TPR, a kick. */
+static int before_run(struct vcpu *v, struct vm_exit *ret)
 {
-	if (v->dirty) {
-		int r = kvm_state_put(v);
+	int r;
 
-		if (r < 0)
-			return r;
+	if (v->half && v->pio_left) {
+		v->pio_left--;
+		v->pio_next++;
+		io_item(v, ret);
+		return 1;
 	}
-	v->have = false;
-	v->run->request_interrupt_window = v->want_window;
-	v->run->cr8 = v->st.cr8;
-	v->thread = pthread_self();
-	atomic_store(&v->running, true);
-	/* A kick from here on either finds running set and signals, or its flag
-	 * is seen now; immediate_exit closes the gap before KVM_RUN. */
-	v->run->immediate_exit = atomic_load(&v->kicked);
-	if (ioctl(v->fd, KVM_RUN, 0) < 0) {
-		atomic_store(&v->running, false);
-		return -errno;
+	if (v->run->cr8 != v->cr8_told) {
+		v->cr8_told = v->run->cr8;
+		*ret = (struct vm_exit){ .kind = EXIT_CR8, .val = v->cr8_told };
+		return 1;
 	}
-	atomic_store(&v->running, false);
-	return 0;
+	if (!atomic_load(&v->kicked))
+		return 0;
+	if (v->half) { /* whole instructions only: the caller may want to save */
+		r = enter(v, true);
+		if (r != -EINTR)
+			return r < 0 ? r : translate_exit(v, ret);
+	}
+	atomic_store(&v->kicked, false);
+	*ret = (struct vm_exit){ .kind = EXIT_KICKED };
+	return 1;
 }
 
 static int kvm_vcpu_run(struct vcpu *v, struct vm_exit *ret)
 {
-	for (;;) {
-		int r = run_once(v);
+	int r;
 
-		if (atomic_exchange(&v->kicked, false)) {
-			if (r == 0 && translate_exit(v, ret)) {
-				atomic_store(&v->kicked, true); /* after this exit */
-				return 0;
-			}
-			if (r == 0 || r == -EINTR) {
-				*ret = (struct vm_exit){ .kind = EXIT_KICKED };
-				return 0;
-			}
-		}
-		if (r == -EINTR || r == -EAGAIN)
-			continue;
-		if (r < 0)
-			return r;
-		if (translate_exit(v, ret)) {
-			if (ret->kind == EXIT_HLT)
-				kvm_vcpu_regs(v)->halted = 1;
-			return 0;
-		}
-		if (v->run->exit_reason != KVM_EXIT_MMIO && v->run->exit_reason != KVM_EXIT_INTR)
-			return -EIO; /* internal error, failed entry: the domain crashes */
-	}
+	do {
+		r = before_run(v, ret);
+		if (r)
+			break;
+		r = enter(v, false);
+		if (r == 0)
+			r = translate_exit(v, ret);
+		else if (r == -EINTR || r == -EAGAIN)
+			r = 0;
+	} while (r == 0);
+	return r < 0 ? r : 0;
 }
 
 static void kvm_vcpu_complete(struct vcpu *v, const struct vm_exit *x)
@@ -347,14 +251,10 @@ static void kvm_vcpu_complete(struct vcpu *v, const struct vm_exit *x)
 		break;
 	case EXIT_MMIO:
 		if (!x->is_write)
-			memcpy(k->mmio.data, &x->val, x->size > 8 ? 8 : x->size);
+			memcpy(k->mmio.data, &x->val, sizeof(k->mmio.data));
 		break;
 	case EXIT_RDMSR: k->msr.data = x->val; /* fall through */
 	case EXIT_WRMSR: k->msr.error = x->fault; break;
-	case EXIT_HYPERCALL:
-		if (k->exit_reason == KVM_EXIT_XEN && v->have)
-			k->xen.u.hcall.result = v->st.r[R_RAX];
-		break;
 	default: break;
 	}
 }
@@ -363,7 +263,9 @@ static void kvm_vcpu_complete(struct vcpu *v, const struct vm_exit *x)
 
 static bool kvm_vcpu_can_inject(struct vcpu *v)
 {
-	if (v->have && v->dirty)
+	if (v->injected)
+		return false;
+	if (v->loaded)
 		return v->st.rflags & RFLAGS_IF && !v->st.intr_shadow;
 	return v->run->ready_for_interrupt_injection && v->run->if_flag;
 }
@@ -372,10 +274,13 @@ static void kvm_vcpu_inject(struct vcpu *v, uint8_t vector)
 {
 	struct kvm_interrupt irq = { .irq = vector };
 
-	if (v->dirty && kvm_state_put(v) < 0)
-		return; /* the next run fails likewise and says so */
+	/* Registers that were loaded go in first: they say what is injected, too. */
+	if (v->have && !v->half && !v->broken)
+		v->broken = kvm_state_put(v);
 	v->st.halted = 0;
-	(void)ioctl(v->fd, KVM_INTERRUPT, &irq); /* refused only if one is queued: caller asked */
+	if (ioctl(v->fd, KVM_INTERRUPT, &irq) < 0)
+		v->broken = -errno;
+	v->injected = true;
 }
 
 static void kvm_vcpu_inject_nmi(struct vcpu *v)
@@ -392,8 +297,8 @@ static void kvm_vcpu_kick(struct vcpu *v)
 {
 	atomic_store(&v->kicked, true);
 	v->run->immediate_exit = 1;
-	if (atomic_load(&v->running))
-		pthread_kill(v->thread, KICK_SIGNAL);
+	if (atomic_load(&v->running)) /* by number: the thread may be gone by now */
+		(void)syscall(SYS_tgkill, getpid(), v->tid, KICK_SIGNAL);
 }
 
 static void kvm_vm_flush(struct vm *vm, struct vcpu *self)
@@ -409,8 +314,15 @@ static void kvm_vcpu_set_tsc_offset(struct vcpu *v, int64_t offset)
 				     .attr = KVM_VCPU_TSC_OFFSET,
 				     .addr = (uint64_t)(uintptr_t)&val };
 
-	v->tsc_offset = offset;
-	(void)ioctl(v->fd, KVM_SET_DEVICE_ATTR, &a); /* kernels before 5.16: offset stays 0 */
+	struct {
+		struct kvm_msrs h;
+		struct kvm_msr_entry e;
+	} m = { .h.nmsrs = 1, .e.index = MSR_TSC };
+
+	if (ioctl(v->fd, KVM_SET_DEVICE_ATTR, &a) == 0)
+		return;
+	m.e.data = __rdtsc() + val;	      /* Linux before 5.16: as exact as this is fast */
+	(void)ioctl(v->fd, KVM_SET_MSRS, &m); /* every KVM has the TSC */
 }
 
 static int copy_virt(struct vcpu *v, uint64_t va, void *buf, size_t n, bool write)
@@ -451,6 +363,13 @@ static int kvm_vcpu_write_virt(struct vcpu *v, uint64_t va, const void *buf, siz
 	return copy_virt(v, va, (void *)(uintptr_t)buf, n, true);
 }
 
+static const uint8_t *kvm_hypercall_insn(struct vm *vm)
+{
+	static const uint8_t out_nop[] = { 0xe6, HCALL_PORT, 0x90 };
+
+	return vm->intercept ? NULL : out_nop;
+}
+
 const struct engine_ops engine_kvm = {
 	.name = "kvm",
 	.cpuid_supported = kvm_cpuid_supported,
@@ -472,4 +391,5 @@ const struct engine_ops engine_kvm = {
 	.vcpu_set_tsc_offset = kvm_vcpu_set_tsc_offset,
 	.vcpu_read_virt = kvm_vcpu_read_virt,
 	.vcpu_write_virt = kvm_vcpu_write_virt,
+	.vm_hypercall_insn = kvm_hypercall_insn,
 };

@@ -4,13 +4,12 @@
  * second mapping of the RAM, and an overlay page is mapped into that one over
  * the RAM page it hides (mremap of a shared mapping with length 0 makes another
  * mapping of the same pages); KVM follows by itself through the MMU notifier.
- * Pages outside RAM get a slot of their own when they are first touched.
+ * Pages outside RAM get a slot of their own.
  */
 #include "hv/engine/kvm/kvm_int.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
@@ -44,7 +43,7 @@ int kvm_mem_init(struct vm *vm)
 	if (r == 0 && pages > low)
 		r = set_slot(vm, 1, P2M_HIGH_GFN * P2M_PAGE_SIZE, (pages - low) * P2M_PAGE_SIZE,
 			     vm->view + low * P2M_PAGE_SIZE, 0);
-	return r;
+	return r < 0 ? r : kvm_mem_sync(vm);
 }
 
 void kvm_mem_fini(struct vm *vm)
@@ -66,71 +65,106 @@ static uint64_t view_offset(const struct vm *vm, uint64_t gfn)
 	return i < vm->ram_bytes / P2M_PAGE_SIZE ? i * P2M_PAGE_SIZE : ~0ull;
 }
 
-static int map_over(struct vm *vm, uint64_t off, void *page)
+static int map_over(struct vm *vm, uint64_t off, void *page, bool ro)
 {
 	void *p = mremap(page, 0, P2M_PAGE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, vm->view + off);
 
-	return p == MAP_FAILED ? -errno : 0;
+	if (p == MAP_FAILED || (ro && mprotect(p, P2M_PAGE_SIZE, PROT_READ) < 0))
+		return -errno;
+	return 0;
+}
+
+static bool still_there(const struct vm *vm, uint64_t gfn, const void *page, bool ro)
+{
+	unsigned flags = 0;
+
+	return p2m_is_overlay(vm->p2m, gfn) && p2m_lookup(vm->p2m, gfn, &flags) == page &&
+	       !(flags & P2M_RO) == !ro;
+}
+
+/* What is no longer laid over the guest's memory goes. */
+static int drop_old(struct vm *vm)
+{
+	size_t n = 0;
+	int r = 0;
+
+	for (size_t k = 0; k < vm->nover; k++) {
+		const struct overlay *o = &vm->over[k];
+		uint64_t off = view_offset(vm, o->gfn);
+
+		if (still_there(vm, o->gfn, o->page, o->ro))
+			vm->over[n++] = *o;
+		else if (r == 0)
+			r = map_over(vm, off, vm->ram + off, false);
+	}
+	vm->nover = n;
+	for (unsigned k = 0; k < vm->nlearned && r == 0; k++) {
+		struct learned *l = &vm->learned[k];
+
+		if (!l->page || still_there(vm, l->gfn, l->page, l->ro))
+			continue;
+		r = set_slot(vm, FIRST_PAGE_SLOT + k, l->gfn * P2M_PAGE_SIZE, 0, l->page, 0);
+		l->page = NULL;
+	}
+	return r;
+}
+
+static int lay_over(struct vm *vm, uint64_t gfn, void *page, bool ro)
+{
+	struct overlay *more;
+	int r;
+
+	for (size_t k = 0; k < vm->nover; k++)
+		if (vm->over[k].gfn == gfn)
+			return 0;
+	more = realloc(vm->over, (vm->nover + 1) * sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	vm->over = more;
+	r = map_over(vm, view_offset(vm, gfn), page, ro);
+	if (r == 0)
+		vm->over[vm->nover++] = (struct overlay){ gfn, page, ro };
+	return r;
+}
+
+/* Without a free slot the page stays unknown to KVM, and every access to it
+ * comes out as one to a device, which mmio_is_memory() in kvm.c serves. */
+static void learn(struct vm *vm, uint64_t gfn, void *page, unsigned flags)
+{
+	unsigned k, slot = KVM_PAGE_SLOTS;
+
+	for (k = 0; k < vm->nlearned; k++) {
+		if (vm->learned[k].page && vm->learned[k].gfn == gfn)
+			return;
+		if (!vm->learned[k].page && slot == KVM_PAGE_SLOTS)
+			slot = k;
+	}
+	if (slot == KVM_PAGE_SLOTS)
+		slot = vm->nlearned;
+	if (slot == KVM_PAGE_SLOTS || slot + FIRST_PAGE_SLOT >= vm->max_slots ||
+	    set_slot(vm, FIRST_PAGE_SLOT + slot, gfn * P2M_PAGE_SIZE, P2M_PAGE_SIZE, page, flags) <
+		    0)
+		return;
+	vm->learned[slot] = (struct learned){ gfn, page, flags & P2M_RO };
+	if (slot == vm->nlearned)
+		vm->nlearned++;
 }
 
 int kvm_mem_sync(struct vm *vm)
 {
-	uint64_t *old, gfn = 0;
-	size_t nold;
+	uint64_t gfn = 0;
 	unsigned flags;
 	void *page;
-	int r = 0;
+	int r;
 
 	pthread_mutex_lock(&vm->lock);
-	old = vm->over;
-	nold = vm->nover;
-	vm->over = NULL;
-	vm->nover = 0;
-	for (size_t k = 0; k < nold && r == 0; k++)
-		if (!p2m_is_overlay(vm->p2m, old[k]))
-			r = map_over(vm, view_offset(vm, old[k]), vm->ram + view_offset(vm, old[k]));
-	free(old);
-	for (unsigned k = 0; k < vm->nlearned && r == 0; k++) {
-		struct learned *l = &vm->learned[k];
-
-		if (l->page && p2m_lookup(vm->p2m, l->gfn, &flags) != l->page) {
-			r = set_slot(vm, FIRST_PAGE_SLOT + k, l->gfn * P2M_PAGE_SIZE, 0, l->page, 0);
-			l->page = NULL;
-		}
-	}
+	r = drop_old(vm);
 	for (; r == 0 && (page = p2m_next_overlay(vm->p2m, &gfn, &flags)); gfn++) {
-		uint64_t *more;
-
 		if (view_offset(vm, gfn) == ~0ull)
-			continue; /* a slot of its own, when touched */
-		more = realloc(vm->over, (vm->nover + 1) * sizeof(*more));
-		if (!more) {
-			r = -ENOMEM;
-			break;
-		}
-		vm->over = more;
-		vm->over[vm->nover++] = gfn;
-		r = map_over(vm, view_offset(vm, gfn), page);
+			learn(vm, gfn, page, flags);
+		else
+			r = lay_over(vm, gfn, page, flags & P2M_RO);
 	}
 	pthread_mutex_unlock(&vm->lock);
 	return r;
-}
-
-void kvm_mem_learn(struct vm *vm, uint64_t gfn, void *page, unsigned flags)
-{
-	unsigned k;
-
-	pthread_mutex_lock(&vm->lock);
-	if (view_offset(vm, gfn) != ~0ull)
-		goto out;
-	for (k = 0; k < vm->nlearned && vm->learned[k].page; k++)
-		;
-	if (k < KVM_PAGE_SLOTS && k + FIRST_PAGE_SLOT < vm->max_slots &&
-	    set_slot(vm, FIRST_PAGE_SLOT + k, gfn * P2M_PAGE_SIZE, P2M_PAGE_SIZE, page, flags) == 0) {
-		vm->learned[k] = (struct learned){ gfn, page };
-		if (k == vm->nlearned)
-			vm->nlearned++;
-	}
-out:
-	pthread_mutex_unlock(&vm->lock);
 }

@@ -3,8 +3,13 @@
 #include "hv/engine/kvm/kvm_int.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/ioctl.h>
+
+/* KVM shows the guest an APIC in CPUID only if this says that there is one. */
+#define APIC_BASE     0xfee00800u
+#define APIC_BASE_BSP 0x100u
 
 /* The engine's own MSRs, one list for both directions. */
 #define STATE_MSRS(X)                                                                              \
@@ -151,33 +156,52 @@ int kvm_state_get(struct vcpu *v)
 			st->field = m.e[k].data;
 	STATE_MSRS(X)
 #undef X
+	v->base = *st;
 	v->have = true;
-	v->dirty = false;
 	return 0;
 }
 
-int kvm_state_put(struct vcpu *v)
+static bool differs(const struct vcpu *v, size_t from, size_t to)
+{
+	return memcmp((const char *)&v->st + from, (const char *)&v->base + from, to - from) != 0;
+}
+#define OFF(field)	    offsetof(struct vcpu_state, field)
+#define CHANGED(v, from, to) differs(v, OFF(from), OFF(to))
+
+static int put_sregs(struct vcpu *v)
+{
+	struct kvm_sregs s;
+
+	if (!CHANGED(v, s, dr) && v->st.efer == v->base.efer)
+		return 0;
+	if (ioctl(v->fd, KVM_GET_SREGS, &s) < 0)
+		return -errno;
+	sregs_put(&v->st, &s);
+	s.apic_base = APIC_BASE | (v->id == 0 ? APIC_BASE_BSP : 0);
+	return ioctl(v->fd, KVM_SET_SREGS, &s) < 0 ? -errno : 0;
+}
+
+static int put_regs(struct vcpu *v)
 {
 	const struct vcpu_state *st = &v->st;
-	struct kvm_vcpu_events ev;
-	struct kvm_debugregs db = { .dr6 = st->dr[6], .dr7 = st->dr[7] };
-	struct msr_block m = { .h.nmsrs = NR_MSRS };
-	struct kvm_sregs s;
 	struct kvm_regs r = { .rip = st->rip, .rflags = st->rflags };
-	struct kvm_fpu f = { 0 };
 
-	if (ioctl(v->fd, KVM_GET_SREGS, &s) < 0 || ioctl(v->fd, KVM_GET_VCPU_EVENTS, &ev) < 0)
-		return -errno;
+	if (!CHANGED(v, r, s))
+		return 0;
 #define X(idx, field) r.field = st->r[R_##idx];
 	GPRS(X)
 #undef X
-	sregs_put(st, &s);
-	fpu_put(st->fx, &f);
-	for (unsigned k = 0; k < 4; k++)
-		db.db[k] = st->dr[k];
-	ev.interrupt.shadow = st->intr_shadow;
-	ev.nmi.masked = st->nmi_blocked;
-	ev.flags |= KVM_VCPUEVENT_VALID_SHADOW;
+	return ioctl(v->fd, KVM_SET_REGS, &r) < 0 ? -errno : 0;
+}
+
+static int put_msrs(struct vcpu *v)
+{
+	const struct vcpu_state *st = &v->st;
+	struct msr_block m = { .h.nmsrs = NR_MSRS };
+	int r;
+
+	if (!CHANGED(v, star, fx))
+		return 0;
 #define X(idx, field)                                                                              \
 	for (size_t k = 0; k < NR_MSRS; k++)                                                       \
 		if (msr_list[k] == (idx)) {                                                        \
@@ -186,11 +210,55 @@ int kvm_state_put(struct vcpu *v)
 		}
 	STATE_MSRS(X)
 #undef X
-	if (ioctl(v->fd, KVM_SET_SREGS, &s) < 0 || ioctl(v->fd, KVM_SET_REGS, &r) < 0 ||
-	    ioctl(v->fd, KVM_SET_FPU, &f) < 0 || ioctl(v->fd, KVM_SET_DEBUGREGS, &db) < 0 ||
-	    ioctl(v->fd, KVM_SET_VCPU_EVENTS, &ev) < 0 ||
-	    ioctl(v->fd, KVM_SET_MSRS, &m) != (int)NR_MSRS)
-		return errno ? -errno : -EIO;
-	v->dirty = false;
+	r = ioctl(v->fd, KVM_SET_MSRS, &m);
+	return r == (int)NR_MSRS ? 0 : r < 0 ? -errno : -EIO;
+}
+
+static int put_debug_fpu(struct vcpu *v)
+{
+	const struct vcpu_state *st = &v->st;
+	struct kvm_debugregs db = { .dr6 = st->dr[6], .dr7 = st->dr[7] };
+	struct kvm_fpu f = { 0 };
+
+	for (unsigned k = 0; k < 4; k++)
+		db.db[k] = st->dr[k];
+	if (CHANGED(v, dr, xcr0) && ioctl(v->fd, KVM_SET_DEBUGREGS, &db) < 0)
+		return -errno;
+	fpu_put(st->fx, &f);
+	if (CHANGED(v, fx, halted) && ioctl(v->fd, KVM_SET_FPU, &f) < 0)
+		return -errno;
 	return 0;
+}
+
+static int put_events(struct vcpu *v)
+{
+	struct kvm_vcpu_events ev;
+
+	if (v->st.intr_shadow == v->base.intr_shadow && v->st.nmi_blocked == v->base.nmi_blocked)
+		return 0;
+	if (ioctl(v->fd, KVM_GET_VCPU_EVENTS, &ev) < 0)
+		return -errno;
+	ev.interrupt.shadow = v->st.intr_shadow;
+	ev.nmi.masked = v->st.nmi_blocked;
+	ev.flags |= KVM_VCPUEVENT_VALID_SHADOW;
+	return ioctl(v->fd, KVM_SET_VCPU_EVENTS, &ev) < 0 ? -errno : 0;
+}
+
+int kvm_state_put(struct vcpu *v)
+{
+	int r = put_sregs(v);
+
+	if (r == 0)
+		r = put_regs(v);
+	if (r == 0)
+		r = put_msrs(v);
+	if (r == 0)
+		r = put_debug_fpu(v);
+	if (r == 0)
+		r = put_events(v);
+	if (r == 0 && v->st.cr8 != v->base.cr8)
+		v->run->cr8 = v->cr8_told = v->st.cr8;
+	if (r == 0)
+		v->base = v->st;
+	return r;
 }
