@@ -24,6 +24,45 @@ static uint8_t *reserve(uint64_t pages)
 	return p;
 }
 
+/* Overlays near table borders, over RAM and far from it, some taken away again. */
+static void a_walk_finds_the_overlays_a_naive_search_finds(void **state)
+{
+	static const uint64_t at[] = { 0,	1,	 1023,	   1024,	  1048575,	1048576,
+				       1048577, 1 << 29, 1 << 30, (1ull << 30) + 1, (1ull << 40) - 1 };
+	enum { N = sizeof(at) / sizeof(at[0]) };
+	uint8_t *ram = reserve(2048);
+	struct p2m *p;
+
+	(void)state;
+	assert_int_equal(p2m_new(ram, 2048, &p), 0);
+	assert_ptr_equal(p2m_ram(p), ram);
+	for (unsigned set = 0; set < 1u << N; set += 37) {
+		uint64_t gfn = 0;
+		unsigned flags;
+
+		for (unsigned i = 0; i < N; i++)
+			assert_int_equal(p2m_overlay(p, at[i],
+						     set >> i & 1 ? ram + i * P2M_PAGE_SIZE : NULL,
+						     i & P2M_RO),
+					 0);
+		for (unsigned i = 0; i < N; i++) {
+			assert_int_equal(p2m_is_overlay(p, at[i]), set >> i & 1);
+			if (!(set >> i & 1))
+				continue;
+			assert_ptr_equal(p2m_next_overlay(p, &gfn, &flags),
+					 ram + i * P2M_PAGE_SIZE);
+			assert_int_equal(gfn, at[i]);
+			assert_int_equal(flags, i & P2M_RO);
+			gfn++;
+		}
+		assert_null(p2m_next_overlay(p, &gfn, &flags));
+	}
+	assert_false(p2m_is_overlay(p, 2));
+	assert_false(p2m_is_overlay(p, 1ull << 40));
+	p2m_free(p);
+	munmap(ram, 2048 * P2M_PAGE_SIZE);
+}
+
 static void ram_splits_at_the_hole(void **state)
 {
 	uint64_t pages = P2M_HOLE_GFN + 5;
@@ -265,6 +304,7 @@ int main(void)
 		cmocka_unit_test(scattered_overlays_hit_a_limit),
 		cmocka_unit_test(every_allocation_may_fail),
 		cmocka_unit_test(random_updates_match_a_naive_model),
+		cmocka_unit_test(a_walk_finds_the_overlays_a_naive_search_finds),
 		cmocka_unit_test(a_reader_sees_the_old_page_or_the_new_one),
 	};
 
