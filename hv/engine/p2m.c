@@ -307,8 +307,8 @@ static uintptr_t next_entry(const struct table *t, unsigned level, uint64_t *gfn
 	uint64_t step = 1ull << (level * LEVEL_BITS);
 
 	do {
-		uintptr_t e = atomic_load_explicit(&t->e[level_index(*gfn, level)],
-						   memory_order_acquire);
+		uintptr_t e =
+			atomic_load_explicit(&t->e[level_index(*gfn, level)], memory_order_acquire);
 
 		if (e && level)
 			e = next_entry((const struct table *)e, level - 1, gfn);

@@ -174,10 +174,9 @@ static int translate_exit(struct vcpu *v, struct vm_exit *ret)
 		return 1;
 	case KVM_EXIT_X86_WRMSR:
 		v->half = true;
-		*ret = (struct vm_exit){ .kind = EXIT_WRMSR,
-					 .addr = k->msr.index,
-					 .val = k->msr.data,
-					 .is_write = 1 };
+		*ret = (struct vm_exit){
+			.kind = EXIT_WRMSR, .addr = k->msr.index, .val = k->msr.data, .is_write = 1
+		};
 		return 1;
 	case KVM_EXIT_HLT:
 		kvm_vcpu_regs(v)->halted = 1;
@@ -263,7 +262,9 @@ static void kvm_vcpu_complete(struct vcpu *v, const struct vm_exit *x)
 
 static bool kvm_vcpu_can_inject(struct vcpu *v)
 {
-	if (v->injected)
+	/* Not in the middle of an instruction: KVM would lose the interrupt if its
+	 * second half faults.  The window opens right behind it. */
+	if (v->injected || v->half)
 		return false;
 	if (v->loaded)
 		return v->st.rflags & RFLAGS_IF && !v->st.intr_shadow;
@@ -275,7 +276,7 @@ static void kvm_vcpu_inject(struct vcpu *v, uint8_t vector)
 	struct kvm_interrupt irq = { .irq = vector };
 
 	/* Registers that were loaded go in first: they say what is injected, too. */
-	if (v->have && !v->half && !v->broken)
+	if (v->have && !v->broken)
 		v->broken = kvm_state_put(v);
 	v->st.halted = 0;
 	if (ioctl(v->fd, KVM_INTERRUPT, &irq) < 0)

@@ -13,8 +13,8 @@
 #define KICK_SIGNAL SIGUSR1
 #define HCALL_PORT  0x5eu /* the port replaced hypercall instructions write to */
 
-#define FIRST_PAGE_SLOT	 2u /* 0 and 1 are RAM below and above the hole */
-#define KVM_PAGE_SLOTS	 256u
+#define FIRST_PAGE_SLOT 2u /* 0 and 1 are RAM below and above the hole */
+#define KVM_PAGE_SLOTS	256u
 
 struct vm {
 	struct p2m *p2m;
@@ -28,7 +28,7 @@ struct vm {
 		uint64_t gfn;
 		void *page;
 		bool ro;
-	} *over; /* RAM frames that are overlaid in view */
+	} * over; /* RAM frames that are overlaid in view */
 	size_t nover;
 	unsigned max_slots, nlearned;
 	struct learned {

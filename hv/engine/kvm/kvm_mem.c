@@ -58,7 +58,7 @@ void kvm_mem_fini(struct vm *vm)
 /* Offset of a RAM frame in the view, or ~0. */
 static uint64_t view_offset(const struct vm *vm, uint64_t gfn)
 {
-	uint64_t i = gfn >= P2M_HIGH_GFN ? gfn - P2M_HIGH_GFN + P2M_HOLE_GFN
+	uint64_t i = gfn >= P2M_HIGH_GFN  ? gfn - P2M_HIGH_GFN + P2M_HOLE_GFN
 		     : gfn < P2M_HOLE_GFN ? gfn
 					  : ~0ull;
 

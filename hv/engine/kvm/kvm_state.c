@@ -12,10 +12,17 @@
 #define APIC_BASE_BSP 0x100u
 
 /* The engine's own MSRs, one list for both directions. */
-#define STATE_MSRS(X)                                                                              \
-	X(0xc0000081, star) X(0xc0000082, lstar) X(0xc0000083, cstar) X(0xc0000084, sfmask)       \
-	X(0xc0000102, kernel_gs_base) X(0xc0000103, tsc_aux) X(0x277, pat)                        \
-	X(0x174, sysenter_cs) X(0x175, sysenter_esp) X(0x176, sysenter_eip)
+#define STATE_MSRS(X)                 \
+	X(0xc0000081, star)           \
+	X(0xc0000082, lstar)          \
+	X(0xc0000083, cstar)          \
+	X(0xc0000084, sfmask)         \
+	X(0xc0000102, kernel_gs_base) \
+	X(0xc0000103, tsc_aux)        \
+	X(0x277, pat)                 \
+	X(0x174, sysenter_cs)         \
+	X(0x175, sysenter_esp)        \
+	X(0x176, sysenter_eip)
 
 static const uint32_t msr_list[] = {
 #define X(idx, field) idx,
@@ -34,9 +41,9 @@ static struct seg seg_from(const struct kvm_segment *k)
 	return (struct seg){ .base = k->base,
 			     .limit = k->limit,
 			     .sel = k->selector,
-			     .attr = (uint16_t)(k->type | k->s << 4 | k->dpl << 5 | k->present << 7 |
-						k->l << 9 | k->db << 10 | k->g << 11 |
-						(k->unusable ? SEG_UNUSABLE : 0)) };
+			     .attr = (uint16_t)(k->type | k->s << 4 | k->dpl << 5 |
+						k->present << 7 | k->l << 9 | k->db << 10 |
+						k->g << 11 | (k->unusable ? SEG_UNUSABLE : 0)) };
 }
 
 static struct kvm_segment seg_to(const struct seg *s)
@@ -55,11 +62,32 @@ static struct kvm_segment seg_to(const struct seg *s)
 }
 
 /* KVM's order of general registers is its own. */
-#define GPRS(X)                                                                                    \
-	X(RAX, rax) X(RCX, rcx) X(RDX, rdx) X(RBX, rbx) X(RSP, rsp) X(RBP, rbp) X(RSI, rsi)       \
-	X(RDI, rdi) X(R8, r8) X(R9, r9) X(R10, r10) X(R11, r11) X(R12, r12) X(R13, r13)           \
-	X(R14, r14) X(R15, r15)
-#define SEGS(X) X(ES, es) X(CS, cs) X(SS, ss) X(DS, ds) X(FS, fs) X(GS, gs) X(LDTR, ldt) X(TR, tr)
+#define GPRS(X)     \
+	X(RAX, rax) \
+	X(RCX, rcx) \
+	X(RDX, rdx) \
+	X(RBX, rbx) \
+	X(RSP, rsp) \
+	X(RBP, rbp) \
+	X(RSI, rsi) \
+	X(RDI, rdi) \
+	X(R8, r8)   \
+	X(R9, r9)   \
+	X(R10, r10) \
+	X(R11, r11) \
+	X(R12, r12) \
+	X(R13, r13) \
+	X(R14, r14) \
+	X(R15, r15)
+#define SEGS(X)      \
+	X(ES, es)    \
+	X(CS, cs)    \
+	X(SS, ss)    \
+	X(DS, ds)    \
+	X(FS, fs)    \
+	X(GS, gs)    \
+	X(LDTR, ldt) \
+	X(TR, tr)
 
 static void sregs_get(struct vcpu_state *st, const struct kvm_sregs *s)
 {
@@ -150,9 +178,9 @@ int kvm_state_get(struct vcpu *v)
 	st->dr[7] = db.dr7;
 	st->intr_shadow = !!ev.interrupt.shadow;
 	st->nmi_blocked = !!ev.nmi.masked;
-#define X(idx, field)                                                                              \
-	for (size_t k = 0; k < NR_MSRS; k++)                                                       \
-		if (msr_list[k] == (idx))                                                          \
+#define X(idx, field)                        \
+	for (size_t k = 0; k < NR_MSRS; k++) \
+		if (msr_list[k] == (idx))    \
 			st->field = m.e[k].data;
 	STATE_MSRS(X)
 #undef X
@@ -165,7 +193,7 @@ static bool differs(const struct vcpu *v, size_t from, size_t to)
 {
 	return memcmp((const char *)&v->st + from, (const char *)&v->base + from, to - from) != 0;
 }
-#define OFF(field)	    offsetof(struct vcpu_state, field)
+#define OFF(field)	     offsetof(struct vcpu_state, field)
 #define CHANGED(v, from, to) differs(v, OFF(from), OFF(to))
 
 static int put_sregs(struct vcpu *v)
@@ -202,11 +230,11 @@ static int put_msrs(struct vcpu *v)
 
 	if (!CHANGED(v, star, fx))
 		return 0;
-#define X(idx, field)                                                                              \
-	for (size_t k = 0; k < NR_MSRS; k++)                                                       \
-		if (msr_list[k] == (idx)) {                                                        \
-			m.e[k].index = (idx);                                                      \
-			m.e[k].data = st->field;                                                   \
+#define X(idx, field)                            \
+	for (size_t k = 0; k < NR_MSRS; k++)     \
+		if (msr_list[k] == (idx)) {      \
+			m.e[k].index = (idx);    \
+			m.e[k].data = st->field; \
 		}
 	STATE_MSRS(X)
 #undef X

@@ -59,12 +59,11 @@ static int filter_msrs(struct vm *vm)
 
 	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
 		maps[i] = own[i].allow;
-		f.ranges[i] =
-			(struct kvm_msr_filter_range){ .flags = KVM_MSR_FILTER_READ |
-								KVM_MSR_FILTER_WRITE,
-						       .nmsrs = own[i].nr,
-						       .base = own[i].base,
-						       .bitmap = (uint8_t *)&maps[i] };
+		f.ranges[i] = (struct kvm_msr_filter_range){ .flags = KVM_MSR_FILTER_READ |
+								      KVM_MSR_FILTER_WRITE,
+							     .nmsrs = own[i].nr,
+							     .base = own[i].base,
+							     .bitmap = (uint8_t *)&maps[i] };
 	}
 	return ioctl(vm->fd, KVM_X86_SET_MSR_FILTER, &f) < 0 ? -errno : 0;
 }
@@ -126,9 +125,11 @@ static const struct {
 	uint32_t own_ecx, own_edx;
 } cpuid_filter[] = {
 	/* less DTES64.., XSAVE 26, OSXSAVE 27, AVX 28, F16C 29, FMA 12, PCID 17 */
-	{ 1, ~0u, ~(1u << 12 | 1u << 17 | 0xfu << 26), ~0u, 1u << 21 | 1u << 31, 1u << 9 | 1u << 28 },
+	{ 1, ~0u, ~(1u << 12 | 1u << 17 | 0xfu << 26), ~0u, 1u << 21 | 1u << 31,
+	  1u << 9 | 1u << 28 },
 	/* FSGSBASE BMI1 SMEP BMI2 ERMS RDSEED ADX SMAP CLFLUSHOPT CLWB; FSRM */
-	{ 7, 1u << 0 | 1u << 3 | 1u << 7 | 1u << 8 | 1u << 9 | 7u << 18 | 3u << 23, 0, 1u << 4, 0, 0 },
+	{ 7, 1u << 0 | 1u << 3 | 1u << 7 | 1u << 8 | 1u << 9 | 7u << 18 | 3u << 23, 0, 1u << 4, 0,
+	  0 },
 	{ 0x80000001, 0, ~(1u << 11 | 1u << 15 | 1u << 16 | 1u << 21), ~0u, 1u << 1, 0 },
 };
 
@@ -182,15 +183,15 @@ static int set_cpuid(struct vcpu *v, const struct cpuid_leaf *leaves, size_t n)
 	for (size_t k = 0; k < n; k++) {
 		bool any = leaves[k].subleaf == ~0u;
 
-		c->entries[k] = (struct kvm_cpuid_entry2){
-			.function = leaves[k].leaf,
-			.index = any ? 0 : leaves[k].subleaf,
-			.flags = any ? 0 : KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
-			.eax = leaves[k].eax,
-			.ebx = leaves[k].ebx,
-			.ecx = leaves[k].ecx,
-			.edx = leaves[k].edx
-		};
+		c->entries[k] =
+			(struct kvm_cpuid_entry2){ .function = leaves[k].leaf,
+						   .index = any ? 0 : leaves[k].subleaf,
+						   .flags = any ? 0
+								: KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
+						   .eax = leaves[k].eax,
+						   .ebx = leaves[k].ebx,
+						   .ecx = leaves[k].ecx,
+						   .edx = leaves[k].edx };
 		mask_leaf(&c->entries[k], can);
 	}
 	r = ioctl(v->fd, KVM_SET_CPUID2, c) < 0 ? -errno : 0;

@@ -38,7 +38,7 @@ static void a_lone_instruction_is_left_alone(void **state)
 
 	(void)state;
 	put_pair(code, 0xe9);
-	code[16] = 0; /* no vmcall behind */
+	code[16] = 0;		   /* no vmcall behind */
 	put_pair(code + 40, 0x90); /* no return behind */
 	memcpy(want, code, sizeof(code));
 	assert_int_equal(hypercalls_replace(code, sizeof(code), insn), 0);

@@ -27,8 +27,17 @@ static uint8_t *reserve(uint64_t pages)
 /* Overlays near table borders, over RAM and far from it, some taken away again. */
 static void a_walk_finds_the_overlays_a_naive_search_finds(void **state)
 {
-	static const uint64_t at[] = { 0,	1,	 1023,	   1024,	  1048575,	1048576,
-				       1048577, 1 << 29, 1 << 30, (1ull << 30) + 1, (1ull << 40) - 1 };
+	static const uint64_t at[] = { 0,
+				       1,
+				       1023,
+				       1024,
+				       1048575,
+				       1048576,
+				       1048577,
+				       1 << 29,
+				       1 << 30,
+				       (1ull << 30) + 1,
+				       (1ull << 40) - 1 };
 	enum { N = sizeof(at) / sizeof(at[0]) };
 	uint8_t *ram = reserve(2048);
 	struct p2m *p;
