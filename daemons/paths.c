@@ -53,6 +53,11 @@ char *path_apid_sock(char buf[108])
 	return join(buf, path_run(), "apid.sock");
 }
 
+char *path_blkd_sock(char buf[108])
+{
+	return join(buf, path_run(), "blkd.sock");
+}
+
 char *path_xenstored_sock(char buf[108])
 {
 	const char *v = getenv("XENSTORED_PATH");

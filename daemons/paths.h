@@ -18,6 +18,7 @@ const char *path_console_log(void);   /* DOMZERO_LOG_DIR    /var/log/xen/console
 char *path_hvd_sock(char buf[108]);	 /* hvd.sock */
 char *path_consoled_sock(char buf[108]); /* consoled.sock */
 char *path_apid_sock(char buf[108]);	 /* apid.sock */
+char *path_blkd_sock(char buf[108]);	 /* blkd.sock */
 /* $XENSTORED_PATH, else path_xenstored_run()/socket. */
 char *path_xenstored_sock(char buf[108]);
 

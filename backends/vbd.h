@@ -1,0 +1,35 @@
+/* backends/vbd.h - one block device of one guest: its XenStore nodes, its
+ * image, and the thread that serves its ring.
+ *
+ * Calls are made by one control thread and block on the local XenStore; guests'
+ * I/O is done by the device's own thread meanwhile.
+ */
+#ifndef BACKENDS_VBD_H
+#define BACKENDS_VBD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemons/xs_client.h"
+#include "hv/client/hvc.h"
+
+struct vbd;
+struct vbd_host { /* borrowed by every vbd */
+	struct xs_sync *xs;
+	struct hvc *hv;
+	uint16_t domid;
+};
+
+int vbd_new(const struct vbd_host *host, uint32_t devid, struct vbd **ret);
+/* Stops the thread; the guest's end of the port stays bound for a successor. */
+struct vbd *vbd_free(struct vbd *v);
+uint32_t vbd_devid(const struct vbd *v);
+const char *vbd_frontend_state(const struct vbd *v); /* its path; borrowed */
+
+/* Look at the nodes and do what follows.  True: to be called again soon, for
+ * something that no watch tells (an image that somebody still holds). */
+bool vbd_poll(struct vbd *v);
+/* The image may have another size now: tell the guest. */
+void vbd_check_size(struct vbd *v);
+
+#endif
