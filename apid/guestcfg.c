@@ -126,6 +126,40 @@ static int strings(json_object *cfg, struct guestcfg *g, struct problem *p)
 	return 0;
 }
 
+static int disks(json_object *cfg, struct guestcfg *g, struct problem *p)
+{
+	json_object *list = json_get(cfg, "disks");
+	unsigned n = (unsigned)json_len(cfg, "disks");
+
+	if (n == 0)
+		return 0;
+	g->disks = calloc(n, sizeof(*g->disks));
+	if (!g->disks)
+		return problem_errno(p, -ENOMEM, "configuration");
+	g->ndisks = n;
+	for (unsigned i = 0; i < n; i++) {
+		json_object *o = json_object_array_get_idx(list, i);
+		const char *target = json_str(o, "target", NULL);
+		struct guest_disk *d = &g->disks[i];
+
+		snprintf(d->vdev, sizeof(d->vdev), "%s", json_str(o, "vdev", ""));
+		d->raw = strcmp(json_str(o, "format", "raw"), "raw") == 0;
+		d->cdrom = strcmp(json_str(o, "devtype", "disk"), "cdrom") == 0;
+		d->readonly = d->cdrom || strcmp(json_str(o, "access", "w"), "r") == 0;
+		d->discard = json_flag(o, "discard", true);
+		d->direct_io_safe = json_flag(o, "direct_io_safe", false);
+		d->trusted = json_flag(o, "trusted", true);
+		d->elsewhere = *json_str(o, "script", "") ||
+			       (*json_str(o, "backend", "") &&
+				strcmp(json_str(o, "backend", ""), "0") != 0 &&
+				strcmp(json_str(o, "backend", ""), "Domain-0") != 0);
+		d->target = target ? strdup(target) : NULL;
+		if (target && !d->target)
+			return problem_errno(p, -ENOMEM, "configuration");
+	}
+	return 0;
+}
+
 int guestcfg_parse(json_object *cfg, struct guestcfg *ret, struct problem *p)
 {
 	struct guestcfg g = { 0 };
@@ -137,6 +171,8 @@ int guestcfg_parse(json_object *cfg, struct guestcfg *ret, struct problem *p)
 		r = numbers(cfg, &g, p);
 	if (r == 0)
 		r = strings(cfg, &g, p);
+	if (r == 0)
+		r = disks(cfg, &g, p);
 	if (r == 0 && meta &&
 	    strlen(json_object_to_json_string_ext(meta, JSON_C_TO_STRING_PLAIN)) >
 		    GUEST_METADATA_MAX)
@@ -152,7 +188,6 @@ int guestcfg_parse(json_object *cfg, struct guestcfg *ret, struct problem *p)
 	g.on_reboot = action(cfg, "on_reboot", "restart");
 	g.on_crash = action(cfg, "on_crash", "destroy");
 	g.on_watchdog = action(cfg, "on_watchdog", "destroy");
-	g.ndisks = (unsigned)json_len(cfg, "disks");
 	g.nvifs = (unsigned)json_len(cfg, "vifs");
 	g.ignore_devices = json_flag(cfg, "ignore_devices", false);
 	g.autostart = json_flag(cfg, "autostart", false);
@@ -166,4 +201,8 @@ void guestcfg_fini(struct guestcfg *g)
 	free(g->ramdisk);
 	free(g->cmdline);
 	g->kernel = g->ramdisk = g->cmdline = NULL;
+	for (unsigned i = 0; g->disks && i < g->ndisks; i++)
+		free(g->disks[i].target);
+	free(g->disks);
+	g->disks = NULL;
 }

@@ -23,6 +23,13 @@ enum end_action {
 	END_COREDUMP_RESTART
 };
 
+struct guest_disk {
+	char vdev[33];
+	char *target; /* owned; NULL: none given */
+	bool raw, readonly, cdrom, discard, direct_io_safe, trusted;
+	bool elsewhere; /* asks for a script or another domain's backend */
+};
+
 struct guestcfg {
 	char uuid[UUID_LEN + 1];
 	char name[GUEST_NAME_MAX * 4 + 1];
@@ -32,6 +39,7 @@ struct guestcfg {
 	char engine[8];
 	enum end_action on_poweroff, on_reboot, on_crash, on_watchdog;
 	unsigned ndisks, nvifs;
+	struct guest_disk *disks; /* owned, ndisks of them */
 	bool ignore_devices, autostart;
 };
 

@@ -22,7 +22,7 @@ struct config {
 };
 
 static const struct opt options[] = {
-	{ "domid", 'd', OPT_U64, "0", 1, HVC_DOMID_FIRST_RESERVED - 1,
+	{ "domid", 'd', OPT_U64, "0", 0, HVC_DOMID_FIRST_RESERVED - 1,
 	  offsetof(struct config, domid), "the guest to serve" },
 	{ NULL },
 };

@@ -216,6 +216,94 @@ static void add_libxl(struct put *p, const struct layout *l)
 	put(p, "n0", "dm-version", "qemu_xen");
 }
 
+/* The three places of a disk, as libxl's device code writes them. */
+static void add_disk(struct put *p, const struct layout *l, const struct perms *pm,
+		     const struct layout_disk *ld)
+{
+	const struct guest_disk *d = ld->disk;
+	const char *type = d->cdrom ? "cdrom" : "disk";
+
+	for (int i = 0; i < 2; i++) {
+		if (i == 0)
+			put_base(p, "/local/domain/0/backend/vbd/%u/%u", l->domid, ld->devid);
+		else
+			put_base(p, "/libxl/%u/device/vbd/%u", l->domid, ld->devid);
+		put(p, i == 0 ? pm->ro : "n0", "", "%s", "");
+		put(p, NULL, "frontend", "/local/domain/%u/device/vbd/%u", l->domid, ld->devid);
+		if (i == 1)
+			put(p, NULL, "backend", "/local/domain/0/backend/vbd/%u/%u", l->domid,
+			    ld->devid);
+		put(p, NULL, "params", "%s", d->target);
+		put(p, NULL, "frontend-id", "%u", l->domid);
+		put(p, NULL, "online", "1");
+		put(p, NULL, "removable", "%d", d->cdrom);
+		put(p, NULL, "bootable", "1");
+		put(p, NULL, "state", "1");
+		put(p, NULL, "dev", "%s", d->vdev);
+		put(p, NULL, "type", "phy");
+		put(p, NULL, "mode", "%s", d->readonly ? "r" : "w");
+		/* A PVH guest ignores what is not a "disk". */
+		put(p, NULL, "device-type", "disk");
+		put(p, NULL, "media", "%s", type);
+		put(p, NULL, "discard-enable", "%d", d->discard);
+		put(p, NULL, "direct-io-safe", "%d", d->direct_io_safe);
+	}
+	put_base(p, "/local/domain/%u/device/vbd/%u", l->domid, ld->devid);
+	put(p, pm->own, "", "%s", "");
+	put(p, pm->own, "backend", "/local/domain/0/backend/vbd/%u/%u", l->domid, ld->devid);
+	put(p, pm->own, "backend-id", "0");
+	put(p, pm->own, "state", "1");
+	put(p, pm->own, "virtual-device", "%u", ld->devid);
+	put(p, pm->own, "device-type", "disk");
+	put(p, pm->own, "trusted", "%d", d->trusted);
+}
+
+static void add_disks(struct put *p, const struct layout *l, const struct perms *pm)
+{
+	if (l->ndisks == 0)
+		return;
+	put_base(p, "/local/domain/0/backend/vbd");
+	put(p, "n0", "", "%s", "");
+	put_base(p, "/local/domain/0/backend/vbd/%u", l->domid);
+	put(p, "n0", "", "%s", "");
+	put_base(p, "/local/domain/%u/device/vbd", l->domid);
+	put(p, pm->ro, "", "%s", "");
+	put_base(p, "/libxl/%u/device/vbd", l->domid);
+	put(p, "n0", "", "%s", "");
+	for (unsigned i = 0; i < l->ndisks; i++)
+		add_disk(p, l, pm, &l->disks[i]);
+}
+
+static int read_back(struct xs_sync *xs, uint16_t domid, uint32_t devid, const char *node,
+		     char **ret)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "/local/domain/0/backend/vbd/%u/%u/%s", domid, devid, node);
+	return xs_sync_read(xs, 0, path, ret);
+}
+
+int layout_disk_ready(struct xs_sync *xs, uint16_t domid, uint32_t devid, char **ret_error)
+{
+	char *s = NULL;
+	int r = read_back(xs, domid, devid, "hotplug-status", &s);
+	bool failed = r == 0 && strcmp(s, "error") == 0;
+
+	free(s);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	if (failed) {
+		r = read_back(xs, domid, devid, "hotplug-error", ret_error);
+		return r < 0 ? r : -EIO;
+	}
+	r = read_back(xs, domid, devid, "state", &s);
+	if (r < 0)
+		return r;
+	r = strcmp(s, "1") != 0;
+	free(s);
+	return r;
+}
+
 static int add_body(struct xs_sync *xs, uint32_t tx, void *arg)
 {
 	const struct layout *l = arg;
@@ -236,6 +324,7 @@ static int add_body(struct xs_sync *xs, uint32_t tx, void *arg)
 	add_domain(&p, l, &pm);
 	add_libxl(&p, l);
 	add_console(&p, l, &pm);
+	add_disks(&p, l, &pm);
 	return p.r;
 }
 

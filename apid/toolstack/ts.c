@@ -3,17 +3,26 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "apid/toolstack/vdev.h"
 #include "apid/toolstack/xstxn.h"
+#include "daemons/clock.h"
 #include "daemons/fdpass.h"
+#include "daemons/listen.h"
+#include "daemons/paths.h"
 #include "daemons/sys.h"
 
 #define PAGES_PER_MIB 256u
+#define TARGET_MAX    500 /* bytes of a disk's path */
+#define DISKS_MAX     128 /* the schema's */
+#define DISK_WAIT_S   20  /* longer than the backend waits for an image's lock */
 
 int ts_init(struct ts *t)
 {
@@ -96,12 +105,66 @@ static int open_images(const struct guestcfg *g, int *ret_kernel, int *ret_ramdi
 	return 0;
 }
 
+static bool has_block_backend(void)
+{
+	char path[108];
+	int fd = path_blkd_sock(path) ? connect_unix(path, SOCK_STREAM) : -ENAMETOOLONG;
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+static int disk_problem(struct problem *p, enum problem_code code, unsigned i, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+static int disk_problem(struct problem *p, enum problem_code code, unsigned i, const char *fmt, ...)
+{
+	va_list ap;
+
+	*p = (struct problem){ .code = code };
+	va_start(ap, fmt);
+	vsnprintf(p->detail, sizeof(p->detail), fmt, ap);
+	va_end(ap);
+	snprintf(p->pointer, sizeof(p->pointer), "/disks/%u", i);
+	return -EINVAL;
+}
+
+/* Every disk is one that the block backend can serve. */
+static int check_disks(const struct guestcfg *g, struct problem *p)
+{
+	uint32_t a, b;
+
+	for (unsigned i = 0; i < g->ndisks; i++) {
+		const struct guest_disk *d = &g->disks[i];
+
+		if (!d->raw || d->elsewhere)
+			return disk_problem(p, PROB_NO_BACKEND, i,
+					    "disk %s: there is a backend for raw images and block "
+					    "devices of this host only; set ignore_devices to "
+					    "start without disks",
+					    d->vdev);
+		if (vdev_number(d->vdev, &a) < 0)
+			return disk_problem(p, PROB_INVALID_CONFIG, i,
+					    "'%s' is no device name; try xvda", d->vdev);
+		if (!d->target || d->target[0] != '/' || strlen(d->target) > TARGET_MAX)
+			return disk_problem(p, PROB_INVALID_CONFIG, i,
+					    "disk %s: the target must be an absolute path of at "
+					    "most %d bytes",
+					    d->vdev, TARGET_MAX);
+		for (unsigned k = 0; k < i; k++)
+			if (vdev_number(g->disks[k].vdev, &b) == 0 && a == b)
+				return disk_problem(p, PROB_INVALID_CONFIG, i,
+						    "two disks are named %s", d->vdev);
+	}
+	return 0;
+}
+
 int ts_check(const struct guestcfg *g, struct problem *p)
 {
 	int fds[2] = { -1, -1 };
-	int r;
+	int r = 0;
 
-	if ((g->ndisks || g->nvifs) && !g->ignore_devices) {
+	if ((g->nvifs || (g->ndisks && !has_block_backend())) && !g->ignore_devices) {
 		(void)problem_set(
 			p, PROB_NO_BACKEND,
 			"the guest has %u disk(s) and %u vif(s), and there is no backend for "
@@ -110,7 +173,10 @@ int ts_check(const struct guestcfg *g, struct problem *p)
 		snprintf(p->pointer, sizeof(p->pointer), "%s", g->ndisks ? "/disks" : "/vifs");
 		return -EINVAL;
 	}
-	r = open_images(g, &fds[0], &fds[1], p);
+	if (!g->ignore_devices)
+		r = check_disks(g, p);
+	if (r == 0)
+		r = open_images(g, &fds[0], &fds[1], p);
 	fdpass_close(fds, 2);
 	return r;
 }
@@ -190,6 +256,32 @@ out:
 	return r;
 }
 
+/* The backend has opened every image, or says why it can't. */
+static int wait_disks(struct ts *t, const struct layout *l, struct problem *p)
+{
+	uint64_t end = clock_mono_ns() + DISK_WAIT_S * 1000000000ull;
+	char *why = NULL;
+	unsigned i = 0;
+	int r = 1;
+
+	while (i < l->ndisks && r >= 0 && clock_mono_ns() < end) {
+		r = layout_disk_ready(t->xs, l->domid, l->disks[i].devid, &why);
+		if (r == 0)
+			usleep(5000);
+		else
+			i += r > 0;
+	}
+	if (i == l->ndisks)
+		return 0;
+	(void)disk_problem(p, xs_is_down(r) ? PROB_XENSTORE_DOWN : PROB_NO_BACKEND, i,
+			   "disk %s: %.400s", l->disks[i].disk->vdev,
+			   why	   ? why
+			   : r < 0 ? strerror(-r)
+				   : "the block backend does not answer; see blkd's log");
+	free(why);
+	return r < 0 ? r : -ETIMEDOUT;
+}
+
 int ts_publish(struct ts *t, const struct guestcfg *g, const struct ts_guest *b, struct problem *p)
 {
 	struct layout l = { .domid = b->domid,
@@ -204,11 +296,20 @@ int ts_publish(struct ts *t, const struct guestcfg *g, const struct ts_guest *b,
 			    .store_port = b->pages.store_port,
 			    .console_port = b->pages.console_port,
 			    .start_ms = now_ms() };
+	struct layout_disk disks[DISKS_MAX];
 	int r = ts_xs(t, p);
 
+	l.disks = disks;
+	for (unsigned i = 0; r == 0 && !g->ignore_devices && i < g->ndisks && i < DISKS_MAX; i++) {
+		disks[i].disk = &g->disks[i];
+		r = vdev_number(g->disks[i].vdev, &disks[i].devid);
+		l.ndisks++;
+	}
 	if (r < 0)
 		return r;
 	r = layout_add(t->xs, &l);
+	if (r == 0)
+		return wait_disks(t, &l, p);
 	if (r < 0)
 		(void)problem_set(p, xs_is_down(r) ? PROB_XENSTORE_DOWN : PROB_INTERNAL,
 				  "can't write the guest's XenStore nodes: %s", strerror(-r));
