@@ -359,6 +359,18 @@ static int rm(struct xs_sync *xs, uint32_t tx, const char *path)
 	return r == -ENOENT ? 0 : r; /* its parent is missing: gone all the same */
 }
 
+static int remove_if_empty(struct xs_sync *xs, uint32_t tx, const char *path)
+{
+	char *names = NULL;
+	size_t len = 0;
+	int r = xs_sync_directory(xs, tx, path, &names, &len);
+
+	free(names);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	return len == 0 ? rm(xs, tx, path) : 0;
+}
+
 /* Every backend folder of dom0 may have one of the guest's devices. */
 static int remove_backends(struct xs_sync *xs, uint32_t tx, uint16_t domid)
 {
@@ -373,7 +385,7 @@ static int remove_backends(struct xs_sync *xs, uint32_t tx, uint16_t domid)
 		r = rm(xs, tx, path);
 	}
 	free(names);
-	return r;
+	return r == 0 ? remove_if_empty(xs, tx, "/local/domain/0/backend/vbd") : r;
 }
 
 static int reduce_vm(struct xs_sync *xs, uint32_t tx, const char *vm)
