@@ -25,7 +25,7 @@ static void conn_open(struct httpd *h, struct MHD_Connection *mhd, void **slot)
 		return; /* its requests are refused */
 	c->h = h;
 	c->fd = ci ? ci->connect_fd : -1;
-	c->since_ms = now_ms();
+	c->since_ms = uptime_ms();
 	peer_identify(c->fd, h->opts.group, &c->who);
 	pthread_mutex_lock(&h->lock);
 	c->next = h->conns;
@@ -73,7 +73,7 @@ static void conn_reading(struct conn *c, bool reading)
 	if (!c)
 		return;
 	pthread_mutex_lock(&c->h->lock);
-	c->since_ms = reading ? now_ms() : 0;
+	c->since_ms = reading ? uptime_ms() : 0;
 	pthread_mutex_unlock(&c->h->lock);
 }
 
@@ -81,7 +81,7 @@ static void conn_reading(struct conn *c, bool reading)
  * library's own time-out begins anew with every byte. */
 static void end_slow(struct httpd *h)
 {
-	int64_t before = now_ms() - (int64_t)h->opts.request_s * 1000;
+	int64_t before = uptime_ms() - (int64_t)h->opts.request_s * 1000;
 
 	pthread_mutex_lock(&h->lock);
 	for (struct conn *c = h->conns; c; c = c->next)

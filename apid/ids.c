@@ -9,6 +9,8 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "daemons/clock.h"
+
 bool uuid_valid(const char *s)
 {
 	for (int i = 0; i < UUID_LEN; i++) {
@@ -79,4 +81,9 @@ int64_t now_ms(void)
 
 	clock_gettime(CLOCK_REALTIME, &ts);
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+int64_t uptime_ms(void)
+{
+	return (int64_t)(clock_mono_ns() / 1000000);
 }

@@ -12,6 +12,7 @@ void uuid_lower(char *s);
 void uuid_new(char ret[UUID_LEN + 1]); /* random, version 4 */
 int uuid_bytes(const char *s, uint8_t ret[16]);
 void uuid_text(const uint8_t b[16], char ret[UUID_LEN + 1]);
-int64_t now_ms(void); /* CLOCK_REALTIME */
+int64_t now_ms(void);	 /* CLOCK_REALTIME: for what is told or stored */
+int64_t uptime_ms(void); /* CLOCK_MONOTONIC: for how long something takes */
 
 #endif

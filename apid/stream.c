@@ -78,10 +78,10 @@ static void refill(struct stream *s)
 		seq = s->seq;
 		s->seq = events_read(s->h->a->ev, seq, STREAM_CHUNK, &f, true, &s->out);
 	} while (!s->out.n && s->seq != seq);
-	if (!s->out.n && now_ms() - s->quiet_since >= (int64_t)s->h->opts.heartbeat_s * 1000)
+	if (!s->out.n && uptime_ms() - s->quiet_since >= (int64_t)s->h->opts.heartbeat_s * 1000)
 		jb_puts(&s->out, ": still here\n\n");
 	if (s->out.n)
-		s->quiet_since = now_ms();
+		s->quiet_since = uptime_ms();
 }
 
 static ssize_t stream_read(void *cls, uint64_t pos, char *buf, size_t max)
@@ -136,7 +136,7 @@ static struct stream *stream_new(struct request *q, struct problem *p)
 		pthread_mutex_init(&s->lock, NULL);
 		s->h = q->h;
 		s->mhd = q->mhd;
-		s->quiet_since = now_ms();
+		s->quiet_since = uptime_ms();
 		s->types = copy_param(q, "type", &oom);
 		s->uuid = copy_param(q, "domain", &oom);
 	}

@@ -10,6 +10,8 @@
 
 #include "cli/http.h"
 
+#define GET_RETRIES 3
+
 struct json_object *api_sub(json_object *o, const char *key)
 {
 	json_object *v = NULL;
@@ -97,14 +99,42 @@ static int set_unreachable(struct dz *dz, int r)
 			      strerror(EACCES));
 	if (r == -EBADMSG)
 		return dz_set(dz, r, "what serves %s is not apid", dz->where);
+	if (r == -EPIPE || r == -ECONNRESET)
+		return dz_set(dz, r,
+			      "apid ended before it answered (%s); it may have done it: "
+			      "look with dz list and try again",
+			      dz->where);
 	return dz_set(dz, r, "%s: %s", dz->where, strerror(-r));
+}
+
+/* One exchange; text is owned by the caller.  What only reads is asked again
+ * if apid ends meanwhile: it may be back at once. */
+static int exchange(struct dz *dz, const struct http_req *q, struct http_head *ret, char **ret_text,
+		    size_t *ret_len)
+{
+	const struct timespec pause = { 0, 200000000 };
+	bool reads = strcmp(q->method, "GET") == 0;
+
+	for (unsigned tries = 0;; tries++) {
+		struct http_conn *c = NULL;
+		int r = http_open(dz->where, q, &c);
+
+		if (r == 0)
+			r = http_read_all(c, ret_text, ret_len);
+		if (r == 0)
+			*ret = *http_head(c);
+		http_close(c);
+		if (!reads || tries == GET_RETRIES || (r != -EPIPE && r != -ECONNRESET))
+			return r;
+		nanosleep(&pause, NULL);
+	}
 }
 
 int api_call(struct dz *dz, const char *method, const char *target, json_object *body,
 	     json_object **ret, int *ret_status)
 {
 	struct http_req q = { .method = method, .target = target };
-	struct http_conn *c = NULL;
+	struct http_head head = { 0 };
 	json_object *answer = NULL;
 	char *text = NULL;
 	size_t n = 0;
@@ -114,15 +144,10 @@ int api_call(struct dz *dz, const char *method, const char *target, json_object 
 	if (body)
 		q.body = json_object_to_json_string_ext(
 			body, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-	r = http_open(dz->where, &q, &c);
-	if (r == 0)
-		r = http_read_all(c, &text, &n);
-	if (r < 0) {
-		http_close(c);
+	r = exchange(dz, &q, &head, &text, &n);
+	if (r < 0)
 		return set_unreachable(dz, r);
-	}
-	status = http_head(c)->status;
-	http_close(c);
+	status = head.status;
 	if (n) {
 		answer = json_tokener_parse(text);
 		if (!answer && status < 400)

@@ -700,6 +700,32 @@ def test_a_full_disk_is_told_and_nothing_is_half_done(stack, ctx):
     assert not [l for l in tree(stack) if re.match(r"/local/domain/[1-9]", l)]
 
 
+# ---- dz and an apid that ends ----
+def test_dz_reads_again_what_an_ended_apid_did_not_answer_and_changes_nothing_twice(stack, ctx):
+    path, asked = str(stack.dir / "cut.sock"), []
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(path)
+    server.listen()
+
+    def serve():
+        for answers in (False, True, False):
+            conn = server.accept()[0]
+            asked.append(conn.recv(65536).split(b" ")[0])
+            if answers:
+                conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{\"domains\":[]}")
+            conn.close()
+        server.close()
+    thread = threading.Thread(target=serve)
+    thread.start()
+    r = stack.dz(f"--api={path}", "list", "-a", "-j")
+    assert json.loads(r.out) == [] and asked == [b"GET", b"GET"], (r, asked)
+    cfg = stack.write_cfg("cut", kernel=ctx.idle, memory=16)
+    r = stack.dz(f"--api={path}", "create", "-q", cfg, ok=False)
+    thread.join()
+    assert r.code == 1 and "ended before it answered" in r.err and "dz list" in r.err, r
+    assert asked == [b"GET", b"GET", b"POST"], asked
+
+
 # ---- the console ----
 def test_the_console_is_attached_by_an_upgrade_and_its_log_is_text_or_json(stack, ctx):
     ctx.create("tty")
