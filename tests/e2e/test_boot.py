@@ -80,7 +80,7 @@ def test_its_shell_answers_on_the_console_and_ctrl_bracket_leaves(stack, ctx):
     c = stack.console("alpha")
     c.ask("echo sum=$((40+2))", r"sum=42")
     assert c.leave() == 0
-    assert "sum=42" in stack.log_text("alpha")
+    stack.wait_log("alpha", "sum=42")
 
 
 def test_two_viewers_see_the_same_and_one_writes(stack, ctx):
