@@ -394,7 +394,7 @@ static int lint(struct ctx *c, json_object *schema)
 	json_object_object_foreach(s, name, arg)
 	{
 		if (!keyword(name))
-			return fail(c, "keyword '%s' is not implemented", name);
+			return fail(c, "keyword '%s' is unknown to this validator", name);
 		if (strcmp(name, "properties") == 0) {
 			json_object_object_foreach(arg, pname, sub)
 			{

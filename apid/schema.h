@@ -1,6 +1,6 @@
 /* apid/schema.h - checks values against the JSON Schemas of the OpenAPI
  * document: the part of draft 2020-12 that document uses, and nothing that is
- * silently ignored (schema_lint refuses keywords that are not implemented).
+ * silently ignored (schema_lint refuses every other keyword).
  */
 #ifndef APID_SCHEMA_H
 #define APID_SCHEMA_H
