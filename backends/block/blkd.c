@@ -1,4 +1,4 @@
-/* backends/blkd.c - keeps one blkback running for each guest that has disks.
+/* backends/block/blkd.c - keeps one blkback running for each guest that has disks.
  *
  * Watches /local/domain/0/backend/vbd.  A blkback that is killed is started
  * again at once; with blkd itself they all end (PR_SET_PDEATHSIG) and its

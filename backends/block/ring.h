@@ -1,4 +1,4 @@
-/* backends/ring.h - the shared page of a block device, as a backend sees it
+/* backends/block/ring.h - the shared page of a block device, as a backend sees it
  * (<xen/io/ring.h>, <xen/io/blkif.h>).
  *
  * The page is the guest's and may change at any time.  A request is copied
@@ -7,8 +7,8 @@
  * a successor after a crash where to go on: it has answered what is before and
  * repeats at most the one request that is at it.
  */
-#ifndef BACKENDS_RING_H
-#define BACKENDS_RING_H
+#ifndef BACKENDS_BLOCK_RING_H
+#define BACKENDS_BLOCK_RING_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-/* backends/image.c: what is opened, what is refused, and that nothing leaks. */
+/* backends/block/image.c: what is opened, what is refused, and that nothing leaks. */
 #include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "backends/image.h"
+#include "backends/block/image.h"
 #include "daemons/sys.h"
 
 static char path[32];

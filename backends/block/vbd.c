@@ -1,4 +1,4 @@
-/* backends/vbd.c - the life of a device, as its nodes tell it.
+/* backends/block/vbd.c - the life of a device, as its nodes tell it.
  *
  *   image opened, features published   state 1 -> 2
  *   frontend 3: ring mapped, properties   2 -> 4
@@ -7,7 +7,7 @@
  * The backend's folder is the toolstack's: nothing is written to one that is
  * gone.  The guest's own nodes are text from a stranger.
  */
-#include "backends/vbd.h"
+#include "backends/block/vbd.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -16,8 +16,8 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
-#include "backends/image.h"
-#include "backends/vbdio.h"
+#include "backends/block/image.h"
+#include "backends/block/vbdio.h"
 #include "backends/xenbus_fsm.h"
 #include "daemons/clock.h"
 #include "daemons/log.h"

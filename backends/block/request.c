@@ -1,9 +1,9 @@
-/* backends/request.c - layouts of both ABIs and the verdicts on a request.
+/* backends/block/request.c - layouts of both ABIs and the verdicts on a request.
  *
  * The layouts are <xen/io/blkif.h>'s structs as a 64-bit and as a 32-bit x86
  * compiler lays them out: the latter aligns u64 to 4 bytes.
  */
-#include "backends/request.h"
+#include "backends/block/request.h"
 
 #include <string.h>
 

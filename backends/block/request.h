@@ -1,13 +1,13 @@
-/* backends/request.h - a block request: taken apart and judged, before any
+/* backends/block/request.h - a block request: taken apart and judged, before any
  * grant is mapped or any byte moved.  Pure; knows no ring and no file. */
-#ifndef BACKENDS_REQUEST_H
-#define BACKENDS_REQUEST_H
+#ifndef BACKENDS_BLOCK_REQUEST_H
+#define BACKENDS_BLOCK_REQUEST_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "backends/ring.h"
+#include "backends/block/ring.h"
 
 #define BLK_SECTOR	  512u /* the protocol's unit, whatever the device's */
 #define BLK_SEGS_DIRECT	  11u

@@ -1,10 +1,10 @@
-/* backends/ring.c - indices and slots of the shared page.
+/* backends/block/ring.c - indices and slots of the shared page.
  *
  * Order of a turn: read req_prod (acquire), copy the request, do it, write the
  * response, publish rsp_prod (release), look at rsp_event after a full barrier.
  * Before sleeping: set req_event, full barrier, look at req_prod once more.
  */
-#include "backends/ring.h"
+#include "backends/block/ring.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* backends/serve.c - from a copied request to its response. */
-#include "backends/serve.h"
+/* backends/block/serve.c - from a copied request to its response. */
+#include "backends/block/serve.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-/* backends/blkback.c - the block backend of one guest: as many devices as the
+/* backends/block/blkback.c - the block backend of one guest: as many devices as the
  * toolstack has made folders for, each with a thread of its own.
  *
  * Ends by itself when the guest's last folder is gone.  May be killed at any
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backends/vbd.h"
+#include "backends/block/vbd.h"
 #include "daemons/log.h"
 #include "daemons/opts.h"
 

@@ -1,5 +1,5 @@
-/* backends/vbdio.c - wait for the guest's event, serve, tell it. */
-#include "backends/vbdio.h"
+/* backends/block/vbdio.c - wait for the guest's event, serve, tell it. */
+#include "backends/block/vbdio.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -1,8 +1,8 @@
-/* backends/vbdio.h - a connected ring and the thread that serves it. */
-#ifndef BACKENDS_VBDIO_H
-#define BACKENDS_VBDIO_H
+/* backends/block/vbdio.h - a connected ring and the thread that serves it. */
+#ifndef BACKENDS_BLOCK_VBDIO_H
+#define BACKENDS_BLOCK_VBDIO_H
 
-#include "backends/serve.h"
+#include "backends/block/serve.h"
 
 struct vbdio;
 struct vbdio_conf {

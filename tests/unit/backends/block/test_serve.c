@@ -1,4 +1,4 @@
-/* backends/serve.c and ring.c: a hostile frontend with its own RAM and grant
+/* backends/block/serve.c and ring.c: a hostile frontend with its own RAM and grant
  * table, against a real image file. */
 #include <errno.h>
 #include <setjmp.h>
@@ -15,7 +15,7 @@
 #include <xen/xen.h>
 #include <xen/grant_table.h>
 
-#include "backends/serve.h"
+#include "backends/block/serve.h"
 #include "daemons/sys.h"
 #include "hv/client/grants.h"
 

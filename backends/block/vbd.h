@@ -1,11 +1,11 @@
-/* backends/vbd.h - one block device of one guest: its XenStore nodes, its
+/* backends/block/vbd.h - one block device of one guest: its XenStore nodes, its
  * image, and the thread that serves its ring.
  *
  * Calls are made by one control thread and block on the local XenStore; guests'
  * I/O is done by the device's own thread meanwhile.
  */
-#ifndef BACKENDS_VBD_H
-#define BACKENDS_VBD_H
+#ifndef BACKENDS_BLOCK_VBD_H
+#define BACKENDS_BLOCK_VBD_H
 
 #include <stdbool.h>
 #include <stdint.h>

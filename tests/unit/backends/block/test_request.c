@@ -1,4 +1,4 @@
-/* backends/request.c: the verdicts on hostile requests, by numbers alone. */
+/* backends/block/request.c: the verdicts on hostile requests, by numbers alone. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "backends/request.h"
+#include "backends/block/request.h"
 
 #define SECTORS 1000u
 

@@ -1,8 +1,8 @@
-/* backends/image.h - a raw disk image, a file or a block device, opened once
+/* backends/block/image.h - a raw disk image, a file or a block device, opened once
  * and locked: many readers or one writer.  What is written is stable after
  * image_flush.  Calls block; any thread may make them. */
-#ifndef BACKENDS_IMAGE_H
-#define BACKENDS_IMAGE_H
+#ifndef BACKENDS_BLOCK_IMAGE_H
+#define BACKENDS_BLOCK_IMAGE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,18 +1,18 @@
-/* backends/serve.h - requests of one ring, done one after the other against an
+/* backends/block/serve.h - requests of one ring, done one after the other against an
  * image: judged, grants mapped, bytes moved, grants let go, answered.
  *
  * In order and one at a time on purpose: then the ring itself says what a
  * successor of a killed backend has to repeat.  Knows no XenStore and no
  * threads; vbd.c calls it from the device's own.
  */
-#ifndef BACKENDS_SERVE_H
-#define BACKENDS_SERVE_H
+#ifndef BACKENDS_BLOCK_SERVE_H
+#define BACKENDS_BLOCK_SERVE_H
 
 #include <sys/uio.h>
 
-#include "backends/image.h"
-#include "backends/request.h"
-#include "backends/ring.h"
+#include "backends/block/image.h"
+#include "backends/block/request.h"
+#include "backends/block/ring.h"
 #include "hv/client/hvc.h"
 
 struct serve_counts {

@@ -1,5 +1,5 @@
-/* backends/image.c - opening, locking and moving bytes. */
-#include "backends/image.h"
+/* backends/block/image.c - opening, locking and moving bytes. */
+#include "backends/block/image.h"
 
 #include <errno.h>
 #include <fcntl.h>
