@@ -1,5 +1,5 @@
 /* apid/tasks.c - the queue, its persistence and those who wait. */
-#include "apid/tasks.h"
+#include "apid/tasks_int.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -15,28 +15,7 @@
 
 #define TASKS_KEEP 20000 /* finished ones in the database */
 
-struct task_waiter {
-	task_wait_cb *cb;
-	void *arg;
-	int64_t deadline_ms;
-	struct task_waiter *next;
-};
-
-struct tasks {
-	pthread_mutex_t lock;
-	pthread_cond_t work;
-	struct db *db;
-	struct events *ev;
-	const struct task_type *types;
-	size_t ntypes;
-	struct task *open; /* oldest first */
-	size_t nopen;
-	unsigned submitted;
-	bool gates, stop;
-	int wake_fd;
-};
-
-static const char *state_name(const struct task *t)
+const char *task_state_name(const struct task *t)
 {
 	static const char *const names[] = { "pending", "running", "running", "succeeded",
 					     "failed" };
@@ -50,11 +29,6 @@ static const struct task_type *find_type(const struct tasks *ts, const char *nam
 		if (strcmp(ts->types[i].name, name) == 0)
 			return &ts->types[i];
 	return NULL;
-}
-
-static void nudge(struct tasks *ts)
-{
-	(void)eventfd_write(ts->wake_fd, 1); /* only fails when it is set already */
 }
 
 int tasks_new(struct db *db, struct events *ev, const struct task_type *types, size_t ntypes,
@@ -125,7 +99,7 @@ static void task_event(struct tasks *ts, const struct task *t, const char *type)
 	jb_obj(&b);
 	jb_kstr(&b, "task", t->id);
 	jb_kstr(&b, "type", t->type->name);
-	jb_kstr(&b, "state", state_name(t));
+	jb_kstr(&b, "state", task_state_name(t));
 	if (t->prob.code != PROB_NONE)
 		jb_kstr(&b, "code", problem_name(t->prob.code));
 	jb_obj_end(&b);
@@ -139,7 +113,7 @@ static int insert_row(struct tasks *ts, struct task *t)
 	int r = db_run(ts->db,
 		       "INSERT INTO tasks (id, type, state, domain, domain_name, args, created_at, "
 		       "started_at, ended_at, progress) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		       "ssssssiiii", t->id, t->type->name, state_name(t),
+		       "ssssssiiii", t->id, t->type->name, task_state_name(t),
 		       t->uuid[0] ? t->uuid : NULL, t->name,
 		       t->args ? json_object_to_json_string_ext(t->args, JSON_C_TO_STRING_PLAIN)
 			       : "{}",
@@ -312,8 +286,8 @@ static void write_end(struct tasks *ts, struct task *t)
 		r = db_run(ts->db,
 			   "UPDATE tasks SET state = ?, ended_at = ?, progress = ?, recovery = ?, "
 			   "problem = ? WHERE id = ?",
-			   "siisss", state_name(t), t->ended_at, (int64_t)t->progress, t->recovery,
-			   b.p, t->id);
+			   "siisss", task_state_name(t), t->ended_at, (int64_t)t->progress,
+			   t->recovery, b.p, t->id);
 		task_event(ts, t, "task.finished");
 		if (r == 0)
 			r = db_commit(ts->db);
@@ -322,7 +296,7 @@ static void write_end(struct tasks *ts, struct task *t)
 	}
 	if (r < 0)
 		log_err(r, "task %s (%s) ended as %s, but that can't be written", t->id,
-			t->type->name, state_name(t));
+			t->type->name, task_state_name(t));
 	jb_fini(&b);
 }
 
@@ -379,7 +353,7 @@ static void run_one(struct tasks *ts, struct task *t, struct worker *w)
 		(void)db_run(ts->db, "UPDATE tasks SET deadline_at = ? WHERE id = ?", "is",
 			     t->deadline_ms, t->id); /* without it: the default at recovery */
 		pthread_cond_broadcast(&ts->work);
-		nudge(ts);
+		tasks_nudge(ts);
 		return;
 	}
 	finish(ts, t);
@@ -470,259 +444,4 @@ bool tasks_has_open(struct tasks *ts, const char *uuid, const char *type)
 		yes = strcmp(t->uuid, uuid) == 0 && (!type || strcmp(t->type->name, type) == 0);
 	pthread_mutex_unlock(&ts->lock);
 	return yes;
-}
-
-/* ---- waiting ---- */
-
-static struct task *find_open(struct tasks *ts, const char *id)
-{
-	for (struct task *t = ts->open; t; t = t->next)
-		if (strcasecmp(t->id, id) == 0)
-			return t;
-	return NULL;
-}
-
-static int count_row(sqlite3_stmt *row, void *arg)
-{
-	(void)row;
-	*(int *)arg = 1;
-	return 1;
-}
-
-int tasks_wait(struct tasks *ts, const char *id, int64_t deadline_ms, task_wait_cb *cb, void *arg)
-{
-	struct task_waiter *w = sys_zalloc(sizeof(*w));
-	struct task *t;
-	int known = 0;
-
-	if (!w)
-		return -ENOMEM;
-	pthread_mutex_lock(&ts->lock);
-	t = find_open(ts, id);
-	if (t) {
-		*w = (struct task_waiter){ cb, arg, deadline_ms, t->waiters };
-		t->waiters = w;
-		nudge(ts);
-	}
-	pthread_mutex_unlock(&ts->lock);
-	if (t)
-		return 0;
-	free(w);
-	(void)db_query(ts->db, "SELECT 1 FROM tasks WHERE id = lower(?)", count_row, &known, "s",
-		       id);
-	return known ? 1 : -ENOENT;
-}
-
-static int outcome_row(sqlite3_stmt *row, void *arg)
-{
-	struct problem *p = arg;
-
-	*p = (struct problem){ 0 };
-	if (strcmp(db_text(row, 0), "failed") == 0 && !problem_parse(db_text(row, 1), p))
-		(void)problem_set(p, PROB_INTERNAL, "the task failed");
-	return 1;
-}
-
-bool tasks_outcome(struct tasks *ts, const char *id, struct problem *p)
-{
-	bool open;
-
-	pthread_mutex_lock(&ts->lock);
-	open = find_open(ts, id) != NULL;
-	pthread_mutex_unlock(&ts->lock);
-	if (open)
-		return false;
-	(void)problem_set(p, PROB_NOT_FOUND, "there is no task %s", id);
-	(void)db_query(ts->db, "SELECT state, problem FROM tasks WHERE id = lower(?)", outcome_row,
-		       p, "s", id);
-	return true;
-}
-
-/* Takes the waiters whose time has come off their tasks. */
-static struct task_waiter *due_waiters(struct tasks *ts, int64_t now, int64_t *next_ms)
-{
-	struct task_waiter *due = NULL;
-
-	for (struct task *t = ts->open; t; t = t->next) {
-		struct task_waiter **at = &t->waiters, *w;
-
-		while ((w = *at)) {
-			if (w->deadline_ms <= now) {
-				*at = w->next;
-				w->next = due;
-				due = w;
-				continue;
-			}
-			if (w->deadline_ms < *next_ms)
-				*next_ms = w->deadline_ms;
-			at = &w->next;
-		}
-		if (t->state != TS_PARKED)
-			continue;
-		if (t->deadline_ms <= now) {
-			t->state = TS_PENDING;
-			t->why = TASK_WAKE_DEADLINE;
-			pthread_cond_broadcast(&ts->work);
-		} else if (t->deadline_ms < *next_ms) {
-			*next_ms = t->deadline_ms;
-		}
-	}
-	return due;
-}
-
-int tasks_tick(struct tasks *ts)
-{
-	int64_t now = now_ms(), next_ms = now + 60000;
-	struct task_waiter *w, *next;
-	eventfd_t n;
-
-	(void)eventfd_read(ts->wake_fd, &n); /* EAGAIN: it was only the time */
-	pthread_mutex_lock(&ts->lock);
-	w = due_waiters(ts, now, &next_ms);
-	pthread_mutex_unlock(&ts->lock);
-	for (; w; w = next) {
-		next = w->next;
-		w->cb(w->arg);
-		free(w);
-	}
-	return (int)(next_ms - now);
-}
-
-int tasks_wake_fd(struct tasks *ts)
-{
-	return ts->wake_fd;
-}
-
-/* ---- JSON ---- */
-
-struct view {
-	const char *id, *type, *state, *uuid, *name, *step, *recovery, *problem;
-	int64_t domid, progress, created_at, started_at, ended_at;
-};
-
-static void view_json(struct jbuf *b, const struct view *v)
-{
-	jb_obj(b);
-	jb_kstr(b, "id", v->id);
-	jb_kstr(b, "type", v->type);
-	jb_kstr(b, "state", v->state);
-	jb_kstr(b, "domain", v->uuid && *v->uuid ? v->uuid : NULL);
-	jb_kstr(b, "domain_name", v->name && *v->name ? v->name : NULL);
-	jb_key(b, "domid");
-	if (v->domid)
-		jb_int(b, v->domid);
-	else
-		jb_null(b);
-	jb_kstr(b, "step", v->step ? v->step : "");
-	jb_kint(b, "progress", v->progress);
-	jb_ktime(b, "created_at", v->created_at);
-	jb_ktime(b, "started_at", v->started_at);
-	jb_ktime(b, "ended_at", v->ended_at);
-	jb_kstr(b, "recovery", v->recovery);
-	jb_key(b, "problem");
-	jb_json(b, v->problem ? v->problem : "null");
-	jb_obj_end(b);
-}
-
-static void open_json(struct jbuf *b, const struct task *t)
-{
-	struct view v = { .id = t->id,
-			  .type = t->type->name,
-			  .state = state_name(t),
-			  .uuid = t->uuid,
-			  .name = t->name,
-			  .step = t->step,
-			  .recovery = t->recovery,
-			  .domid = t->domid,
-			  .progress = t->progress,
-			  .created_at = t->created_at,
-			  .started_at = t->started_at };
-
-	view_json(b, &v);
-}
-
-struct listing {
-	struct tasks *ts;
-	struct jbuf *b;
-	int64_t last;
-	int n, limit;
-	bool more;
-};
-
-/* Columns as in TASK_COLUMNS. */
-static int task_row(sqlite3_stmt *row, void *arg)
-{
-	struct listing *l = arg;
-	struct view v = { db_text(row, 1), db_text(row, 2), db_text(row, 3), db_text(row, 4),
-			  db_text(row, 5), db_text(row, 6), db_text(row, 7), db_text(row, 8),
-			  db_int(row, 9),  db_int(row, 10), db_int(row, 11), db_int(row, 12),
-			  db_int(row, 13) };
-
-	if (l->n == l->limit) {
-		l->more = true;
-		return 1;
-	}
-	view_json(l->b, &v);
-	l->last = db_int(row, 0);
-	l->n++;
-	return 0;
-}
-
-#define TASK_COLUMNS                                                                            \
-	"seq, id, type, state, domain, domain_name, step, recovery, problem, domid, progress, " \
-	"created_at, started_at, ended_at"
-
-int tasks_json(struct tasks *ts, const char *id, struct jbuf *b)
-{
-	struct listing l = { .ts = ts, .b = b, .limit = 1 };
-	struct task *t;
-
-	pthread_mutex_lock(&ts->lock);
-	t = find_open(ts, id);
-	if (t)
-		open_json(b, t);
-	pthread_mutex_unlock(&ts->lock);
-	if (t)
-		return 0;
-	(void)db_query(ts->db, "SELECT " TASK_COLUMNS " FROM tasks WHERE id = lower(?)", task_row,
-		       &l, "s", id);
-	return l.n ? 0 : -ENOENT;
-}
-
-int tasks_list(struct tasks *ts, const char *uuid, const char *state, int64_t cursor, int limit,
-	       struct jbuf *b, int64_t *ret_next)
-{
-	struct listing l = { .ts = ts, .b = b, .limit = limit };
-	int r = db_query(ts->db,
-			 "SELECT " TASK_COLUMNS " FROM tasks WHERE seq < ? AND (?2 IS NULL OR "
-			 "domain = lower(?2)) AND (?3 IS NULL OR state = ?3) ORDER BY seq DESC",
-			 task_row, &l, "iss", cursor ? cursor : INT64_MAX, uuid, state);
-
-	*ret_next = l.more ? l.last : 0;
-	return r;
-}
-
-void tasks_open_ids(struct tasks *ts, const char *uuid, struct jbuf *b)
-{
-	pthread_mutex_lock(&ts->lock);
-	for (struct task *t = ts->open; t; t = t->next) {
-		if (strcmp(t->uuid, uuid) != 0)
-			continue;
-		if (!b->n)
-			jb_arr(b);
-		jb_str(b, t->id);
-	}
-	pthread_mutex_unlock(&ts->lock);
-	if (b->n)
-		jb_arr_end(b);
-}
-
-size_t tasks_open_count(struct tasks *ts)
-{
-	size_t n;
-
-	pthread_mutex_lock(&ts->lock);
-	n = ts->nopen;
-	pthread_mutex_unlock(&ts->lock);
-	return n;
 }
