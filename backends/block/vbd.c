@@ -3,14 +3,10 @@
  *   image opened, features published   state 1 -> 2
  *   frontend 3: ring mapped, properties   2 -> 4
  *   found at 4: a predecessor was killed; the ring goes on, the guest sees nothing
- *
- * The backend's folder is the toolstack's: nothing is written to one that is
- * gone.  The guest's own nodes are text from a stranger.
  */
 #include "backends/block/vbd.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,18 +14,17 @@
 
 #include "backends/block/image.h"
 #include "backends/block/vbdio.h"
-#include "backends/xenbus_fsm.h"
+#include "backends/devnode.h"
 #include "daemons/clock.h"
 #include "daemons/log.h"
 #include "daemons/sys.h"
 
 #define LOCK_WAIT_S 15u /* for a predecessor or a guest's former life to let go */
-#define TXN_TRIES   64
 
 struct vbd {
-	const struct vbd_host *host;
-	uint32_t devid;
-	char back[64], front[64], front_state[72];
+	const struct dev_host *host;
+	struct devnode n;
+	char front_state[72];
 	enum xb_state state;
 	struct image *image; /* NULL: not open yet, or failed */
 	struct image_info info;
@@ -37,90 +32,15 @@ struct vbd {
 	struct vbdio *io;
 	uint64_t give_up_ns;
 	bool failed; /* said so in the nodes; stays as it is */
-	bool blind;  /* XenStore did not answer: what was read says nothing */
 };
-
-struct node {
-	const char *name;
-	char val[256];
-};
-
-static char *read_node(struct vbd *v, const char *dir, const char *name)
-{
-	char path[128], *val = NULL;
-	int r;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	r = xs_sync_read(v->host->xs, 0, path, &val);
-	if (r < 0 && r != -ENOENT)
-		v->blind = true;
-	return r == 0 ? val : NULL;
-}
-
-static enum xb_state read_state(struct vbd *v, const char *dir)
-{
-	char *s = read_node(v, dir, "state");
-	enum xb_state st = xb_state_parse(s);
-
-	free(s);
-	return st;
-}
-
-static int write_in(struct vbd *v, uint32_t tx, const struct node *n, size_t count)
-{
-	char path[128], *val = NULL;
-	int r;
-
-	snprintf(path, sizeof(path), "%s/frontend", v->back);
-	r = xs_sync_read(v->host->xs, tx, path, &val); /* the toolstack's; gone: so is all */
-	free(val);
-	for (size_t i = 0; r == 0 && i < count; i++) {
-		snprintf(path, sizeof(path), "%s/%s", v->back, n[i].name);
-		r = xs_sync_write(v->host->xs, tx, path, n[i].val);
-	}
-	return r;
-}
-
-/* All of them or none. */
-static int publish(struct vbd *v, const struct node *n, size_t count)
-{
-	int r = -EAGAIN;
-
-	for (int i = 0; r == -EAGAIN && i < TXN_TRIES; i++) {
-		uint32_t tx;
-
-		r = xs_sync_txn_start(v->host->xs, &tx);
-		if (r < 0)
-			break;
-		r = write_in(v, tx, n, count);
-		if (r == 0)
-			r = xs_sync_txn_end(v->host->xs, tx, true);
-		else
-			(void)xs_sync_txn_end(v->host->xs, tx, false); /* r is the news */
-	}
-	return r;
-}
-
-static struct node node(const char *name, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
-static struct node node(const char *name, const char *fmt, ...)
-{
-	struct node n = { .name = name };
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(n.val, sizeof(n.val), fmt, ap);
-	va_end(ap);
-	return n;
-}
 
 static void set_state(struct vbd *v, enum xb_state to)
 {
 	struct node n = node("state", "%d", to);
-	int r = publish(v, &n, 1);
+	int r = devnode_publish(&v->n, &n, 1);
 
 	if (r < 0 && r != -ENOENT)
-		(void)log_warn(r, "vbd %u: state %d", v->devid, to);
+		(void)log_warn(r, "vbd %u: state %d", v->n.devid, to);
 	v->state = to;
 }
 
@@ -135,10 +55,10 @@ static void fail_image(struct vbd *v, const char *path, int r)
 			     node("hotplug-status", "error") };
 
 	v->failed = true;
-	(void)log_err(0, "vbd %u: %s", v->devid, n[0].val);
-	r = publish(v, n, 2);
+	(void)log_err(0, "vbd %u: %s", v->n.devid, n[0].val);
+	r = devnode_publish(&v->n, n, 2);
 	if (r < 0 && r != -ENOENT)
-		(void)log_warn(r, "vbd %u: hotplug-error", v->devid);
+		(void)log_warn(r, "vbd %u: hotplug-error", v->n.devid);
 }
 
 static int offer(struct vbd *v)
@@ -149,7 +69,7 @@ static int offer(struct vbd *v)
 			     node("physical-device", "%x:%x", major(v->info.rdev),
 				  minor(v->info.rdev)) };
 
-	return publish(v, n, v->info.block_device ? 5 : 4);
+	return devnode_publish(&v->n, n, v->info.block_device ? 5 : 4);
 }
 
 /* 0 with the image open, or a negative errno; -EAGAIN: worth another try. */
@@ -181,10 +101,11 @@ static int open_image(struct vbd *v, const char *params, const char *mode, const
 /* True: again soon. */
 static bool prepare(struct vbd *v)
 {
-	char *params = read_node(v, v->back, "params"), *mode = read_node(v, v->back, "mode");
-	char *discard = read_node(v, v->back, "discard-enable");
+	char *params = devnode_read(&v->n, v->n.back, "params"),
+	     *mode = devnode_read(&v->n, v->n.back, "mode");
+	char *discard = devnode_read(&v->n, v->n.back, "discard-enable");
 	bool again = false;
-	int r = v->blind	 ? -EAGAIN
+	int r = v->n.blind	 ? -EAGAIN
 		: params && mode ? open_image(v, params, mode, discard)
 				 : -ENOENT;
 
@@ -202,25 +123,9 @@ static bool prepare(struct vbd *v)
 
 /* ---- the guest's nodes ---- */
 
-static int guest_u32(struct vbd *v, const char *name, uint32_t *ret)
-{
-	char *s = read_node(v, v->front, name), *end;
-	unsigned long long n;
-	int r = -ENOENT;
-
-	if (s) {
-		n = strtoull(s, &end, 10);
-		r = s[0] >= '0' && s[0] <= '9' && !*end && n <= UINT32_MAX ? 0 : -EINVAL;
-		if (r == 0)
-			*ret = (uint32_t)n;
-	}
-	free(s);
-	return r;
-}
-
 static int guest_abi(struct vbd *v, enum blk_abi *ret)
 {
-	char *s = read_node(v, v->front, "protocol");
+	char *s = devnode_read(&v->n, v->n.front, "protocol");
 	int r = 0;
 
 	if (!s || strcmp(s, "x86_64-abi") == 0)
@@ -240,21 +145,21 @@ static int guest_choice(struct vbd *v, struct vbdio_conf *c, const char **ret_wh
 	int r;
 
 	*ret_what = "ring-page-order";
-	r = guest_u32(v, "ring-page-order", &order);
+	r = devnode_u32(&v->n, "ring-page-order", &order);
 	if ((r < 0 && r != -ENOENT) || order != 0)
 		return -EINVAL;
 	*ret_what = "multi-queue-num-queues";
-	r = guest_u32(v, "multi-queue-num-queues", &queues);
+	r = devnode_u32(&v->n, "multi-queue-num-queues", &queues);
 	if ((r < 0 && r != -ENOENT) || queues != 1)
 		return -EINVAL;
 	*ret_what = "ring-ref";
-	r = guest_u32(v, "ring-ref", &c->ring_ref);
+	r = devnode_u32(&v->n, "ring-ref", &c->ring_ref);
 	if (r == -ENOENT)
-		r = guest_u32(v, "ring-ref0", &c->ring_ref);
+		r = devnode_u32(&v->n, "ring-ref0", &c->ring_ref);
 	if (r < 0)
 		return r;
 	*ret_what = "event-channel";
-	r = guest_u32(v, "event-channel", &c->port);
+	r = devnode_u32(&v->n, "event-channel", &c->port);
 	if (r < 0)
 		return r;
 	*ret_what = "protocol";
@@ -265,7 +170,7 @@ static int guest_choice(struct vbd *v, struct vbdio_conf *c, const char **ret_wh
 
 static int publish_disk(struct vbd *v)
 {
-	char *type = read_node(v, v->back, "device-type");
+	char *type = devnode_read(&v->n, v->n.back, "device-type");
 	unsigned info = (v->geom.readonly ? 4u : 0) | (type && strcmp(type, "cdrom") == 0 ? 1u : 0);
 	struct node n[9] = {
 		node("sectors", "%llu", (unsigned long long)v->geom.sectors),
@@ -283,7 +188,7 @@ static int publish_disk(struct vbd *v)
 		n[count++] = node("discard-secure", "0");
 	}
 	free(type);
-	return publish(v, n, count);
+	return devnode_publish(&v->n, n, count);
 }
 
 static int join_ring(struct vbd *v, bool resume)
@@ -293,14 +198,14 @@ static int join_ring(struct vbd *v, bool resume)
 	int r = guest_choice(v, &c, &what);
 
 	if (r == 0) {
-		snprintf(c.name, sizeof(c.name), "vbd%u", v->devid);
+		snprintf(c.name, sizeof(c.name), "vbd%u", v->n.devid);
 		r = vbdio_start(v->host->hv, v->host->domid, &c, &v->io);
 	}
 	if (r < 0) {
 		struct node n = node("error", "%d %s of the frontend: %s", -r, what, strerror(-r));
 
-		(void)log_warn(r, "vbd %u: %s of the frontend", v->devid, what);
-		(void)publish(v, &n, 1); /* for people; the state says it too */
+		(void)log_warn(r, "vbd %u: %s of the frontend", v->n.devid, what);
+		(void)devnode_publish(&v->n, &n, 1); /* for people; the state says it too */
 	}
 	return r;
 }
@@ -313,7 +218,7 @@ static void connect_ring(struct vbd *v)
 		r = publish_disk(v);
 	if (r == 0) {
 		v->state = XB_CONNECTED;
-		log_info("vbd %u: connected, %llu sectors%s", v->devid,
+		log_info("vbd %u: connected, %llu sectors%s", v->n.devid,
 			 (unsigned long long)v->geom.sectors,
 			 v->geom.readonly ? ", read-only" : "");
 	} else {
@@ -325,12 +230,12 @@ static void connect_ring(struct vbd *v)
 /* The first look at a device whose image is open. */
 static void begin(struct vbd *v)
 {
-	v->state = read_state(v, v->back);
-	if (v->blind)
+	v->state = devnode_state(&v->n, v->n.back);
+	if (v->n.blind)
 		v->image = image_free(v->image); /* and once more from the start */
 	else if (v->state == XB_CONNECTED) {
 		if (join_ring(v, true) == 0)
-			log_info("vbd %u: taken over from a predecessor", v->devid);
+			log_info("vbd %u: taken over from a predecessor", v->n.devid);
 		else
 			set_state(v, XB_CLOSING);
 	} else if (v->state < XB_INIT_WAIT || v->state == XB_INITIALISED) {
@@ -338,33 +243,24 @@ static void begin(struct vbd *v)
 	}
 }
 
-static bool is_online(struct vbd *v)
-{
-	char *s = read_node(v, v->back, "online");
-	bool on = s && strcmp(s, "1") == 0;
-
-	free(s);
-	return on;
-}
-
 bool vbd_poll(struct vbd *v)
 {
 	struct be_step st;
 	enum xb_state peer;
 
-	v->blind = false;
+	v->n.blind = false;
 	if (v->failed)
 		return false;
 	if (!v->image) {
 		if (prepare(v))
 			return true;
 		if (v->failed || !v->image)
-			return v->blind;
+			return v->n.blind;
 		begin(v);
 	}
-	peer = read_state(v, v->front);
-	st = is_online(v) ? be_next(v->state, peer) : be_offline(v->state, peer);
-	if (v->blind)
+	peer = devnode_state(&v->n, v->n.front);
+	st = devnode_online(&v->n) ? be_next(v->state, peer) : be_offline(v->state, peer);
+	if (v->n.blind)
 		return true;
 	if (st.act == ACT_CONNECT) {
 		connect_ring(v);
@@ -388,29 +284,27 @@ void vbd_check_size(struct vbd *v)
 	sectors = now.bytes / v->geom.sector_size * (v->geom.sector_size / BLK_SECTOR);
 	if (sectors == v->geom.sectors)
 		return;
-	log_info("vbd %u: %llu sectors now, were %llu", v->devid, (unsigned long long)sectors,
+	log_info("vbd %u: %llu sectors now, were %llu", v->n.devid, (unsigned long long)sectors,
 		 (unsigned long long)v->geom.sectors);
 	v->geom.sectors = sectors;
 	v->info = now;
 	vbdio_resize(v->io, sectors);
 	n[0] = node("sectors", "%llu", (unsigned long long)sectors);
 	n[1] = node("state", "%d", XB_CONNECTED); /* written again: the guest looks */
-	if (publish(v, n, 2) < 0)
-		(void)log_warn(0, "vbd %u: the guest was not told of its new size", v->devid);
+	if (devnode_publish(&v->n, n, 2) < 0)
+		(void)log_warn(0, "vbd %u: the guest was not told of its new size", v->n.devid);
 }
 
-int vbd_new(const struct vbd_host *host, uint32_t devid, struct vbd **ret)
+int vbd_new(const struct dev_host *host, uint32_t devid, struct vbd **ret)
 {
 	struct vbd *v = sys_zalloc(sizeof(*v));
 
 	if (!v)
 		return -ENOMEM;
 	v->host = host;
-	v->devid = devid;
 	v->give_up_ns = clock_mono_ns() + LOCK_WAIT_S * 1000000000ull;
-	snprintf(v->back, sizeof(v->back), "/local/domain/0/backend/vbd/%u/%u", host->domid, devid);
-	snprintf(v->front, sizeof(v->front), "/local/domain/%u/device/vbd/%u", host->domid, devid);
-	snprintf(v->front_state, sizeof(v->front_state), "%s/state", v->front);
+	devnode_init(&v->n, host->xs, "vbd", host->domid, devid);
+	snprintf(v->front_state, sizeof(v->front_state), "%s/state", v->n.front);
 	*ret = v;
 	return 0;
 }
@@ -423,11 +317,6 @@ struct vbd *vbd_free(struct vbd *v)
 	}
 	free(v);
 	return NULL;
-}
-
-uint32_t vbd_devid(const struct vbd *v)
-{
-	return v->devid;
 }
 
 const char *vbd_frontend_state(const struct vbd *v)

@@ -10,20 +10,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "daemons/xs_client.h"
-#include "hv/client/hvc.h"
+#include "backends/devhost.h"
 
 struct vbd;
-struct vbd_host { /* borrowed by every vbd */
-	struct xs_sync *xs;
-	struct hvc *hv;
-	uint16_t domid;
-};
 
-int vbd_new(const struct vbd_host *host, uint32_t devid, struct vbd **ret);
+int vbd_new(const struct dev_host *host, uint32_t devid, struct vbd **ret);
 /* Stops the thread; the guest's end of the port stays bound for a successor. */
 struct vbd *vbd_free(struct vbd *v);
-uint32_t vbd_devid(const struct vbd *v);
 const char *vbd_frontend_state(const struct vbd *v); /* its path; borrowed */
 
 /* Look at the nodes and do what follows.  True: to be called again soon, for
