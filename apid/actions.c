@@ -56,7 +56,7 @@ static int ask(struct worker *w, struct task *t, const char *what)
 
 static int ask_and_wait(struct task *t, struct worker *w, enum task_wake why, const char *what)
 {
-	double timeout = json_num(t->args, "timeout", 60);
+	int64_t limit = uptime_ms() + (int64_t)(json_num(t->args, "timeout", 60) * 1000);
 	struct run run;
 	int r = 0;
 
@@ -71,8 +71,9 @@ static int ask_and_wait(struct task *t, struct worker *w, enum task_wake why, co
 	r = ask(w, t, what);
 	if (r < 0)
 		return r;
-	if (why == TASK_WAKE_START || !t->deadline_ms)
-		t->deadline_ms = now_ms() + (int64_t)(timeout * 1000);
+	/* A deadline of before the host's last start means nothing. */
+	if (why == TASK_WAKE_START || !t->deadline_ms || t->deadline_ms > limit)
+		t->deadline_ms = limit;
 	task_step(w->a->tasks, t, 50, "waiting for the guest");
 	return TASK_PARK;
 }

@@ -61,8 +61,8 @@ static int settle(struct call *c, int r)
 {
 	if (r != CALL_WAIT)
 		return 0;
-	r = c->wait_s > 0 ? tasks_wait(c->a->tasks, c->task, now_ms() + (int64_t)(c->wait_s * 1000),
-				       waited, c)
+	r = c->wait_s > 0 ? tasks_wait(c->a->tasks, c->task,
+				       uptime_ms() + (int64_t)(c->wait_s * 1000), waited, c)
 			  : 1;
 	if (r == 0)
 		return CALL_WAIT;

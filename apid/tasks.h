@@ -46,7 +46,7 @@ struct task {
 	char uuid[UUID_LEN + 1]; /* domain */
 	char *name;		 /* owned */
 	json_object *args;	 /* owned; belongs to the running worker */
-	int64_t deadline_ms;	 /* 0: none; set before TASK_PARK */
+	int64_t deadline_ms;	 /* uptime_ms(); 0: none; set before TASK_PARK */
 	struct problem prob;
 	const char *recovery; /* NULL, "finished", "resumed", "rolled-back" */
 	char step[48];
@@ -101,7 +101,7 @@ int tasks_list(struct tasks *ts, const char *uuid, const char *state, int64_t cu
 void tasks_open_ids(struct tasks *ts, const char *uuid, struct jbuf *b);
 size_t tasks_open_count(struct tasks *ts);
 
-/* Calls cb once when the task ends or at the deadline (CLOCK_REALTIME ms), from
+/* Calls cb once when the task ends or at the deadline (uptime_ms()), from
  * another thread; or returns 1 at once if it has ended (cb is not called).
  * -ENOENT for an unknown id.  *ret_prob (may be NULL) is only filled for 1. */
 typedef void task_wait_cb(void *arg);

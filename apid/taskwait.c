@@ -112,7 +112,7 @@ static struct task_waiter *due_waiters(struct tasks *ts, int64_t now, int64_t *n
 
 int tasks_tick(struct tasks *ts)
 {
-	int64_t now = now_ms(), next_ms = now + 60000;
+	int64_t now = uptime_ms(), next_ms = now + 60000;
 	struct task_waiter *w, *next;
 	eventfd_t n;
 

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "cli/http.h"
+#include "daemons/clock.h"
 
 #define GET_RETRIES 3
 
@@ -226,14 +227,19 @@ static bool is_task(json_object *o)
 	return api_sub(o, "progress") || (api_sub(o, "id") && api_sub(o, "state"));
 }
 
+static int64_t mono_s(void)
+{
+	return (int64_t)(clock_mono_ns() / 1000000000u);
+}
+
 /* Waits for the task to end; *task is replaced by its last state. */
 static int wait_task(struct dz *dz, json_object **task, int timeout_s)
 {
-	time_t end = time(NULL) + timeout_s;
+	int64_t end = mono_s() + timeout_s;
 
 	for (;;) {
 		const char *state = api_str(*task, "state", "");
-		long left = timeout_s < 0 ? 60 : (long)(end - time(NULL));
+		long left = timeout_s < 0 ? 60 : (long)(end - mono_s());
 		char target[API_TARGET_MAX];
 		json_object *next = NULL;
 		int r;

@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -33,6 +35,17 @@ struct rig {
 };
 
 static _Atomic int ran;
+static _Atomic long wall_step_s; /* how far somebody has set the clock */
+
+/* Instead of the C library's: the wall clock can be set. */
+int clock_gettime(clockid_t id, struct timespec *ts)
+{
+	int r = (int)syscall(SYS_clock_gettime, id, ts);
+
+	if (id == CLOCK_REALTIME)
+		ts->tv_sec += wall_step_s;
+	return r;
+}
 static char order[64];
 
 static int run_ok(struct task *t, struct worker *w, enum task_wake why)
@@ -58,7 +71,7 @@ static int run_park(struct task *t, struct worker *w, enum task_wake why)
 	strncat(order, "p", 2);
 	if (why == TASK_WAKE_DEADLINE)
 		return problem_set(&t->prob, PROB_TIMEOUT, "too late");
-	t->deadline_ms = now_ms() + json_int(t->args, "ms", 600000);
+	t->deadline_ms = uptime_ms() + json_int(t->args, "ms", 600000);
 	ran++;
 	return TASK_PARK;
 }
@@ -287,11 +300,45 @@ static void a_waiter_is_let_go_at_its_deadline(void **state)
 	struct problem p;
 
 	assert_int_equal(tasks_submit(g->tasks, "ok", UUID_A, "a", tag("1"), id, &p), 0);
-	assert_int_equal(tasks_wait(g->tasks, id, now_ms() - 1, on_done, &w), 0);
+	assert_int_equal(tasks_wait(g->tasks, id, uptime_ms() - 1, on_done, &w), 0);
 	assert_false(w.done);
 	(void)tasks_tick(g->tasks);
 	assert_true(w.done);
 	assert_int_equal(tasks_wait(g->tasks, UUID_B, 0, on_done, &w), -ENOENT);
+}
+
+static void a_clock_that_is_set_ends_no_wait_and_prolongs_none(void **state)
+{
+	struct rig *g = *state;
+	struct waiter w = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false };
+	char park[UUID_LEN + 1], ok[UUID_LEN + 1];
+	json_object *args = json_object_new_object();
+	struct problem p;
+	int64_t wall = now_ms();
+
+	rig_start(g);
+	assert_int_equal(tasks_submit(g->tasks, "park", UUID_A, "a", NULL, park, &p), 0);
+	while (ran == 0)
+		usleep(1000);
+	assert_int_equal(tasks_wait(g->tasks, park, uptime_ms() + 600000, on_done, &w), 0);
+	wall_step_s = 10 * 365 * 86400; /* ten years on */
+	assert_true(now_ms() - wall > 9 * 365 * 86400000ll);
+	assert_true(tasks_tick(g->tasks) > 0);
+	assert_false(tasks_outcome(g->tasks, park, &p));
+	assert_false(w.done);
+	wall_step_s = -10 * 365 * 86400; /* and back: what is due is due */
+	json_object_object_add(args, "ms", json_object_new_int(1));
+	assert_int_equal(tasks_submit(g->tasks, "park", UUID_B, "b", args, ok, &p), 0);
+	while (!tasks_outcome(g->tasks, ok, &p)) {
+		(void)tasks_tick(g->tasks);
+		usleep(1000);
+	}
+	assert_int_equal(p.code, PROB_TIMEOUT);
+	assert_false(w.done);
+	wall_step_s = 0;
+	while (!tasks_outcome(g->tasks, park, &p)) /* nobody waits for it any more */
+		tasks_settle(g->tasks, UUID_A, settle_all, NULL);
+	assert_true(w.done);
 }
 
 static void a_task_without_end_is_found_by_the_next_process(void **state)
@@ -513,6 +560,7 @@ int main(void)
 		T(a_parked_task_is_in_nobodys_way),
 		T(a_parked_task_ends_when_it_is_settled_or_its_time_is_over),
 		T(a_waiter_is_let_go_at_its_deadline),
+		T(a_clock_that_is_set_ends_no_wait_and_prolongs_none),
 		T(a_task_without_end_is_found_by_the_next_process),
 		T(a_process_killed_in_a_task_finishes_it_later_and_says_so),
 		T(a_name_and_a_uuid_are_taken_once),
