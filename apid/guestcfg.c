@@ -23,10 +23,19 @@ static int bad(struct problem *p, const char *member, const char *fmt, ...)
 	return -EINVAL;
 }
 
+/* One UTF-8 character of u bytes that shows nothing: the spaces of Unicode. */
+static bool is_space(const char *s, size_t u)
+{
+	return (u == 1 && *s == ' ') || (u == 2 && memcmp(s, "\xc2\xa0", 2) == 0) ||
+	       (u == 3 && (memcmp(s, "\xe3\x80\x80", 3) == 0 ||
+			   (memcmp(s, "\xe2\x80", 2) == 0 &&
+			    ((unsigned char)s[2] <= 0x8f || (unsigned char)s[2] == 0xaf))));
+}
+
 int guest_name_check(const char *name, struct problem *p)
 {
 	size_t left = strlen(name), chars = 0, u;
-	bool digits = true;
+	bool digits = true, first = false, last = false;
 
 	if (left > GUEST_NAME_MAX * 4)
 		return bad(p, "name", "the name has %zu bytes; at most %d characters are allowed",
@@ -42,11 +51,17 @@ int guest_name_check(const char *name, struct problem *p)
 		if (*s == '/')
 			return bad(p, "name", "the name contains '/'; choose one without");
 		digits &= *s >= '0' && *s <= '9';
+		last = is_space(s, u);
+		first |= chars == 0 && last;
 		chars++;
 	}
 	if (chars == 0 || chars > GUEST_NAME_MAX)
 		return bad(p, "name", "the name has %zu characters; 1 to %d are allowed", chars,
 			   GUEST_NAME_MAX);
+	if (first || last)
+		return bad(p, "name",
+			   "the name begins or ends with a space, which a list doesn't show; "
+			   "leave it out");
 	if (digits)
 		return bad(p, "name", "the name '%s' would be taken for a domid; add a letter",
 			   name);

@@ -28,10 +28,26 @@ static int parse(const char *text, struct guestcfg *g, struct problem *p)
 static void odd_names_are_refused_and_say_what_to_do(void **state)
 {
 	static const char *const bad[] = {
-		"",	     "a/b",   "../../etc/cron.d/x", "a\nb",
-		"a\x1b[31m", "a\x7f", "\xc2\x85",	    "\xff",
-		"12",	     "0",     "Domain-0",	    "3275dd86-e589-11f1-a47b-5144a2dc3c46",
-		".",	     "..",
+		"",
+		"a/b",
+		"../../etc/cron.d/x",
+		"a\nb",
+		"a\x1b[31m",
+		"a\x7f",
+		"\xc2\x85",
+		"\xff",
+		"12",
+		"0",
+		"Domain-0",
+		"3275dd86-e589-11f1-a47b-5144a2dc3c46",
+		".",
+		"..",
+		" ",
+		"   ",
+		" demo",
+		"demo ",
+		"\xc2\xa0",
+		"a\xe3\x80\x80",
 	};
 	static const char *const good[] = { "demo", "-rf",	    "a b",
 					    "...",  "vm-1.example", "\xc3\xa9t\xc3\xa9" };
