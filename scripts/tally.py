@@ -15,7 +15,7 @@ SKIP = re.compile(r"#\s*skip\S*\s*(.*)", re.I)
 def count_test(t, ret):
     """Add one meson test's results to ret: lists passed, failed, skipped."""
     name, saw_failure, seen, plan = t["name"], False, 0, None
-    is_tap = False
+    is_tap, why = False, None
     for line in (t.get("stdout") or "").splitlines():
         m = re.match(r"^1\.\.(\d+)", line)
         if m:
@@ -25,6 +25,10 @@ def count_test(t, ret):
                 ret["skipped"].append((name, skip[1] if skip else "no reason given"))
                 return
             continue
+        m = re.match(r"^\s*# SKIP (.*)", line)
+        if m:  # cmocka's skip() takes no reason: it comes on a line before
+            why = m[1]
+            continue
         m = TAP.match(line)
         if not m:
             continue
@@ -32,12 +36,15 @@ def count_test(t, ret):
         seen += 1
         skip = SKIP.search(m[2])
         if skip and not m[1]:
-            ret["skipped"].append((name, skip[1] or m[2]))
+            ret["skipped"].append((name, f"{skip[1]}: {why}" if why else skip[1] or m[2]))
         elif m[1]:
             saw_failure = True
             ret["failed"].append((name, m[2]))
         else:
             ret["passed"].append((name, m[2]))
+            if why:
+                ret["skipped"].append((name, f"a part of {m[2]}: {why}"))
+        why = None
     if not is_tap:
         what = {"OK": "passed", "SKIP": "skipped"}.get(t["result"], "failed")
         ret[what].append((name, (t.get("stdout") or "").strip().splitlines()[-1:] or t["result"]))

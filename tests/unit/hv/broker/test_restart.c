@@ -215,8 +215,10 @@ static void a_full_run_folder_refuses_new_domains_and_hurts_no_old_one(void **st
 	char fill[128], err[256], block[4096] = { 1 };
 	int fd;
 
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
+		print_message("# SKIP this host allows no mount namespace\n");
 		skip();
+	}
 	kill_hvd(w, SIGTERM);
 	assert_int_equal(mount("tmpfs", w->run, "tmpfs", 0, "size=600k"), 0);
 	start_hvd(w);
