@@ -7,7 +7,6 @@
  * process that fails is killed.  Nobody is served before all have answered.
  */
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +16,7 @@
 #include <unistd.h>
 
 #include "daemons/listen.h"
+#include "daemons/process.h"
 #include "hv/broker/hvd.h"
 
 #define ADOPT_MS 5000
@@ -130,24 +130,6 @@ static void on_memory(struct dom *d, int r, const struct hv_msg *m, int *fds, st
 		give_up(d, r);
 }
 
-/* A pidfd of the process the state file means, or -ESRCH. */
-static int open_process(const struct hv_STATE_DOM *id)
-{
-	int fd = pidfd_open((pid_t)id->pid, 0);
-	struct pollfd dead = { .fd = fd, .events = POLLIN };
-
-	if (fd < 0)
-		return -ESRCH;
-	/* The pidfd pins the number: if the start time is right now, it is him.  He
-	 * may still be a zombie that nobody has waited for. */
-	if (id->start_ticks == 0 || proc_start_ticks((pid_t)id->pid) != id->start_ticks ||
-	    poll(&dead, 1, 0) == 1) {
-		close(fd);
-		return -ESRCH;
-	}
-	return fd;
-}
-
 static int reach(struct dom *d)
 {
 	char path[108];
@@ -162,7 +144,7 @@ static int reach(struct dom *d)
 
 static void adopt_one(struct dom *d)
 {
-	int pidfd = d->id.dying ? -ESRCH : open_process(&d->id), r;
+	int pidfd = d->id.dying ? -ESRCH : process_find((pid_t)d->id.pid, d->id.start_ticks), r;
 
 	if (!d->id.built) {
 		/* Its creator was told that hvd had gone: nothing must be left. */

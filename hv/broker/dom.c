@@ -14,6 +14,7 @@
 
 #include "daemons/clock.h"
 #include "daemons/listen.h"
+#include "daemons/process.h"
 #include "daemons/sys.h"
 #include "hv/broker/hvd.h"
 
@@ -418,20 +419,22 @@ static int make_memory(struct dom *d)
 static int start_process(struct dom *d)
 {
 	char number[8], *argv[] = { d->h->binary, number, d->id.name, NULL };
+	struct process_start p = { .binary = d->h->binary, .argv = argv, .first = 3, .nfds = 1 };
 	int pair[2] = { -1, -1 }, pidfd, r;
 	pid_t pid;
 
 	(void)snprintf(number, sizeof(number), "%u", d->id.domid);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
-	r = spawn_domain(d->h->binary, argv, pair[1], &pid, &pidfd);
+	p.fds = &pair[1];
+	r = process_start(&p, &pid, &pidfd);
 	close(pair[1]);
 	if (r < 0) {
 		close(pair[0]);
 		return r;
 	}
 	d->id.pid = (uint32_t)pid;
-	d->id.start_ticks = proc_start_ticks(pid);
+	d->id.start_ticks = process_ticks(pid);
 	r = dom_watch_process(d, pidfd, true);
 	if (r < 0) {
 		close(pair[0]);

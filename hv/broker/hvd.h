@@ -178,15 +178,9 @@ int state_save(struct hvd *h);
 int state_save_dom(const struct dom *d);
 void state_remove_dom(const struct hvd *h, uint16_t domid);
 int state_load(struct hvd *h);
-/* Field 22 of /proc/PID/stat, or 0. */
-uint64_t proc_start_ticks(pid_t pid);
 void adopt_all(struct hvd *h, void (*done)(struct hvd *h));
 void adopt_finished(struct hvd *h, struct dom *d);
 char *dom_sock_path(const struct hvd *h, uint16_t domid, char buf[108]);
-
-/* ---- spawn.c ---- */
-/* argv[0] is the binary.  The child has sock as descriptor 3. */
-int spawn_domain(const char *bin, char *const argv[], int sock, pid_t *ret_pid, int *ret_pidfd);
 
 /* ---- hostinfo.c ---- */
 void hostinfo(struct hvd *h, struct hv_HOSTINFO_REPLY *ret);

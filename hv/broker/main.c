@@ -23,6 +23,7 @@
 #include "daemons/opts.h"
 #include "daemons/paths.h"
 #include "daemons/privs.h"
+#include "daemons/process.h"
 #include "daemons/sys.h"
 #include "hv/broker/hvd.h"
 
@@ -248,7 +249,7 @@ static int destroy_all(struct hvd *h)
 			continue;
 		p.fd = d->id.dying ? -1 : pidfd_open((pid_t)d->id.pid, 0);
 		if (p.fd >= 0 && d->id.start_ticks &&
-		    proc_start_ticks((pid_t)d->id.pid) == d->id.start_ticks) {
+		    process_ticks((pid_t)d->id.pid) == d->id.start_ticks) {
 			(void)pidfd_send_signal(p.fd, SIGKILL, NULL, 0);
 			left += poll(&p, 1, 10000) != 1;
 		}

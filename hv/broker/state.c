@@ -155,25 +155,3 @@ int state_load(struct hvd *h)
 	closedir(dir);
 	return 0;
 }
-
-uint64_t proc_start_ticks(pid_t pid)
-{
-	unsigned long long ticks = 0;
-	char path[64], text[1024], *p;
-	ssize_t n;
-	int fd;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (n <= 0)
-		return 0;
-	text[n] = '\0';
-	p = strrchr(text, ')'); /* the name before it may hold anything */
-	for (int field = 2; p && field < 22; field++)
-		p = strchr(p + 1, ' ');
-	return p && sscanf(p, " %llu", &ticks) == 1 ? ticks : 0;
-}

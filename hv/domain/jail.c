@@ -1,287 +1,50 @@
-/* hv/domain/jail.c - closes the jail, in the one order that works: what needs
- * root first (namespaces, root folder), then the identity, then the rights,
- * and the system call filter last, since it forbids all of the above. */
+/* hv/domain/jail.c - what a domain process needs beside what every jailed process
+ * has: its control socket, its guest's memory, its engine's code. */
 #include "hv/domain/jail.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
-#include <sched.h>
 #include <seccomp.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/mount.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-#include "daemons/privs.h"
+#include "daemons/jail.h"
 
 #define AS_BASE	      (4ull << 30)   /* code, tables of the engine, libraries */
 #define AS_PER_THREAD (256ull << 20) /* stack, allocator arena, translation cache */
 #define FILE_MAX      (1ull << 30)   /* largest memfd the engine may make for its code */
 #define FD_MAX	      4096u
 
-/* ---- namespaces ---- */
-
-static const struct {
-	int flag;
-	const char *name;
-} namespaces[] = {
-	{ CLONE_NEWNS, "mount" },
-	{ CLONE_NEWNET, "network" },
-	{ CLONE_NEWIPC, "ipc" },
-	{ CLONE_NEWUTS, "uts" },
+static const struct jail_rule rules[] = {
+	{ SCMP_SYS(accept4) },
+	{ SCMP_SYS(dup) },
+	{ SCMP_SYS(pread64) },
+	{ SCMP_SYS(lseek) },
+	/* the balloon's holes, the engine's code */
+	{ SCMP_SYS(fallocate) },
+	{ SCMP_SYS(memfd_create) },
+	{ SCMP_SYS(ftruncate) },
+	/* memfds are sealed; no other flag of a shared descriptor may be touched */
+	{ SCMP_SYS(fcntl), 1, ~0ull, F_ADD_SEALS },
 };
+#define RULES (sizeof(rules) / sizeof(rules[0]))
 
-static void note(char *list, size_t n, const char *what)
+size_t domain_jail_calls(void)
 {
-	size_t at = strlen(list);
-
-	(void)snprintf(list + at, n - at, "%s%s", at ? " " : "", what); /* cut */
+	return jail_base_calls() + RULES;
 }
 
-static void enter_namespaces(int *ret_got, char *missing, size_t n)
+int domain_jail_enter(const struct domain_jail *cfg, char *ret_missing, size_t missing_len,
+		      char *err, size_t errlen)
 {
-	*ret_got = 0;
-	if (getpid() != 1)
-		note(missing, n, "pid");
-	for (size_t i = 0; i < sizeof(namespaces) / sizeof(namespaces[0]); i++) {
-		if (unshare(namespaces[i].flag) == 0)
-			*ret_got |= namespaces[i].flag;
-		else
-			note(missing, n, namespaces[i].name);
-	}
-}
-
-/* An empty tmpfs becomes the root and the old tree is let go: nothing of the
- * host has a name any more. */
-static int enter_empty_tmpfs(const char *root)
-{
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    mount("tmpfs", root, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
-		  "size=4k,nr_inodes=1,mode=0555") < 0 ||
-	    chdir(root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
-	    umount2(".", MNT_DETACH) < 0 || chdir("/") < 0 ||
-	    mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
-		  NULL) < 0)
-		return -errno;
-	return 0;
-}
-
-static int enter_root(const char *root, int got)
-{
-	if (got & CLONE_NEWNS)
-		return enter_empty_tmpfs(root);
-	return chroot(root) < 0 || chdir("/") < 0 ? -errno : 0;
-}
-
-/* ---- rights ---- */
-
-static int drop_rights(const struct jail_config *cfg, char *missing, size_t n)
-{
-	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct none[2] = { 0 };
-	int r = 0;
-
-	/* The bounding set needs CAP_SETPCAP, so it goes before the uid. */
-	for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
-			r = -errno;
-	if (r < 0)
-		return r;
-	r = privs_drop(cfg->uid, cfg->uid, (gid_t)-1);
-	if (r < 0)
-		return r;
-	/* A user namespace without a mapping: even this uid means nothing in it.
-	 * It comes with all capabilities in itself, so they are dropped after. */
-	if (unshare(CLONE_NEWUSER) < 0)
-		note(missing, n, "user");
-	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 ||
-	    syscall(SYS_capset, &head, none) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
-	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return -errno;
-	return 0;
-}
-
-static int set_limits(const struct jail_config *cfg)
-{
-	const struct {
-		int what;
-		uint64_t max;
-	} limits[] = {
-		{ RLIMIT_CORE, 0 }, /* a core file would hold the guest's memory */
-		{ RLIMIT_MEMLOCK, 0 },
-		{ RLIMIT_MSGQUEUE, 0 },
-		{ RLIMIT_RTPRIO, 0 },
-		{ RLIMIT_FSIZE, FILE_MAX },
-		{ RLIMIT_NOFILE, FD_MAX },
-		{ RLIMIT_NPROC, cfg->threads },
-#ifndef __SANITIZE_ADDRESS__ /* its shadow takes 2^44 bytes of address space */
-		{ RLIMIT_AS, cfg->ram_bytes + AS_BASE + cfg->threads * AS_PER_THREAD },
-#endif
+	struct jail_config c = {
+		.uid = cfg->uid,
+		.root = cfg->root,
+		.covered = true,
+		.threads = cfg->threads,
+		.files = FD_MAX,
+		.file_max = FILE_MAX,
+		.address_space = cfg->ram_bytes + AS_BASE + cfg->threads * AS_PER_THREAD,
+		.rules = rules,
+		.nrules = RULES,
 	};
 
-	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
-		struct rlimit l;
-
-		if (getrlimit((__rlimit_resource_t)limits[i].what, &l) < 0)
-			return -errno;
-		if (l.rlim_max > limits[i].max)
-			l.rlim_max = limits[i].max; /* else it is lower already: keep it */
-		l.rlim_cur = l.rlim_max;
-		if (setrlimit((__rlimit_resource_t)limits[i].what, &l) < 0)
-			return -errno;
-	}
-	return 0;
-}
-
-/* ---- system calls ---- */
-
-static const int allowed[] = {
-	/* descriptors it was given, and events on them */
-	SCMP_SYS(read),
-	SCMP_SYS(write),
-	SCMP_SYS(readv),
-	SCMP_SYS(writev),
-	SCMP_SYS(pread64),
-	SCMP_SYS(lseek),
-	SCMP_SYS(newfstatat),
-	SCMP_SYS(fstat),
-	SCMP_SYS(close),
-	SCMP_SYS(dup),
-	SCMP_SYS(sendmsg),
-	SCMP_SYS(recvmsg),
-	SCMP_SYS(accept4),
-	SCMP_SYS(poll),
-	SCMP_SYS(ppoll),
-	SCMP_SYS(epoll_create1),
-	SCMP_SYS(epoll_ctl),
-	SCMP_SYS(epoll_wait),
-	SCMP_SYS(epoll_pwait),
-	SCMP_SYS(eventfd2),
-	SCMP_SYS(timerfd_create),
-	SCMP_SYS(timerfd_settime),
-	/* memory: the guest's, the balloon's holes, the engine's code */
-	SCMP_SYS(brk),
-	SCMP_SYS(mmap),
-	SCMP_SYS(munmap),
-	SCMP_SYS(mremap),
-	SCMP_SYS(mprotect),
-	SCMP_SYS(madvise),
-	SCMP_SYS(fallocate),
-	SCMP_SYS(memfd_create),
-	SCMP_SYS(ftruncate),
-	/* threads */
-	SCMP_SYS(futex),
-	SCMP_SYS(set_robust_list),
-	SCMP_SYS(rseq),
-	SCMP_SYS(gettid),
-	SCMP_SYS(getpid),
-	SCMP_SYS(sched_yield),
-	SCMP_SYS(sched_getaffinity),
-	SCMP_SYS(membarrier),
-	SCMP_SYS(rt_sigaction),
-	SCMP_SYS(rt_sigprocmask),
-	SCMP_SYS(rt_sigreturn),
-	SCMP_SYS(sigaltstack),
-	SCMP_SYS(restart_syscall),
-	SCMP_SYS(exit),
-	SCMP_SYS(exit_group),
-	/* time, randomness */
-	SCMP_SYS(clock_gettime),
-	SCMP_SYS(clock_getres),
-	SCMP_SYS(clock_nanosleep),
-	SCMP_SYS(gettimeofday),
-	SCMP_SYS(getrandom),
-	SCMP_SYS(getrusage),
-};
-
-/* Asked for by the C library on its own account: refused, but not deadly. */
-static const struct {
-	int call, err;
-} refused[] = {
-	{ SCMP_SYS(open), EACCES },	{ SCMP_SYS(openat), EACCES }, { SCMP_SYS(access), EACCES },
-	{ SCMP_SYS(readlink), EACCES }, { SCMP_SYS(ioctl), ENOTTY }, /* isatty() */
-	{ SCMP_SYS(clone3), ENOSYS },	/* its flags can't be seen here: clone is tried next */
-	{ SCMP_SYS(prlimit64), EPERM }, /* stack size of a thread: the default is taken */
-};
-
-/* Calls allowed with some arguments only. */
-static int allow_some(scmp_filter_ctx f)
-{
-	const uint64_t thread = CLONE_VM | CLONE_THREAD | CLONE_SIGHAND;
-	const uint64_t ns = CLONE_NEWNS | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET |
-			    CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
-	int r;
-
-	r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-			     SCMP_A0(SCMP_CMP_MASKED_EQ, thread | ns, thread));
-	if (r == 0)
-		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-				     SCMP_A0(SCMP_CMP_EQ, (uint64_t)getpid()));
-	if (r == 0) /* memfds are sealed; no other flag of a shared descriptor may be touched */
-		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
-				     SCMP_A1(SCMP_CMP_EQ, F_ADD_SEALS));
-	if (r == 0)
-		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
-				     SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
-	return r;
-}
-
-#define SOME_CALLS 4u
-
-size_t jail_allowed_calls(void)
-{
-	return sizeof(allowed) / sizeof(allowed[0]) + SOME_CALLS;
-}
-
-static int close_system_calls(void)
-{
-	scmp_filter_ctx f = seccomp_init(SCMP_ACT_KILL_PROCESS);
-	int r = 0;
-
-	if (!f)
-		return -ENOMEM;
-	for (size_t i = 0; r == 0 && i < sizeof(allowed) / sizeof(allowed[0]); i++)
-		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, allowed[i], 0);
-	for (size_t i = 0; r == 0 && i < sizeof(refused) / sizeof(refused[0]); i++)
-		r = seccomp_rule_add(f, SCMP_ACT_ERRNO((unsigned)refused[i].err), refused[i].call,
-				     0);
-	if (r == 0)
-		r = allow_some(f);
-	if (r == 0)
-		r = seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2); /* a tree, not a list */
-	if (r == 0)
-		r = seccomp_load(f);
-	seccomp_release(f);
-	return r;
-}
-
-int jail_enter(const struct jail_config *cfg, char *ret_missing, size_t missing_len, char *err,
-	       size_t errlen)
-{
-	const char *step = "the empty root";
-	int got, r;
-
-	ret_missing[0] = '\0';
-	enter_namespaces(&got, ret_missing, missing_len);
-	r = enter_root(cfg->root, got);
-	if (r == 0) {
-		step = "capabilities and uid";
-		r = drop_rights(cfg, ret_missing, missing_len);
-	}
-	if (r == 0) {
-		step = "resource limits";
-		r = set_limits(cfg);
-	}
-	if (r == 0) {
-		step = "the system call filter";
-		r = close_system_calls();
-	}
-	if (r < 0)
-		(void)snprintf(err, errlen, "the jail could not be closed: %s: %s", step,
-			       strerror(-r));
-	return r;
+	return jail_enter(&c, ret_missing, missing_len, err, errlen);
 }

@@ -61,7 +61,7 @@ static int close_stdio(void)
 
 static int enter(const struct start *s, struct ctl *c, char *err, size_t errlen)
 {
-	struct jail_config j = { .uid = s->cfg.uid,
+	struct domain_jail j = { .uid = s->cfg.uid,
 				 .root = s->cfg.root,
 				 .ram_bytes = s->cfg.max_pages * P2M_PAGE_SIZE,
 				 .threads = s->cfg.max_vcpus + EXTRA_THREADS };
@@ -75,7 +75,7 @@ static int enter(const struct start *s, struct ctl *c, char *err, size_t errlen)
 		(void)snprintf(err, errlen, "/dev/null: %s", strerror(-r));
 		return r;
 	}
-	r = jail_enter(&j, missing, sizeof(missing), err, errlen);
+	r = domain_jail_enter(&j, missing, sizeof(missing), err, errlen);
 	if (r == 0 && missing[0]) {
 		(void)snprintf(line, sizeof(line), "jail: this host allows no new namespace of: %s",
 			       missing);

@@ -45,12 +45,12 @@ static pid_t start_prisoner(act_fn *act)
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		struct jail_config cfg = {
+		struct domain_jail cfg = {
 			.uid = TEST_UID, .root = root_dir, .ram_bytes = 1 << 20, .threads = 16
 		};
 		char missing[128], err[256] = "";
 
-		if (jail_enter(&cfg, missing, sizeof(missing), err, sizeof(err)) < 0) {
+		if (domain_jail_enter(&cfg, missing, sizeof(missing), err, sizeof(err)) < 0) {
 			dprintf(2, "# %s\n", err);
 			_exit(99);
 		}
@@ -386,9 +386,9 @@ static void a_jail_that_can_not_be_closed_is_an_error(void **state)
 	int status;
 
 	if (pid == 0) {
-		struct jail_config cfg = { .uid = TEST_UID, .root = "/nonexistent", .threads = 1 };
+		struct domain_jail cfg = { .uid = TEST_UID, .root = "/nonexistent", .threads = 1 };
 		char missing[128], err[256] = "";
-		int r = jail_enter(&cfg, missing, sizeof(missing), err, sizeof(err));
+		int r = domain_jail_enter(&cfg, missing, sizeof(missing), err, sizeof(err));
 
 		_exit(r < 0 && strstr(err, "empty root") ? 0 : 1);
 	}
@@ -398,7 +398,7 @@ static void a_jail_that_can_not_be_closed_is_an_error(void **state)
 
 static void the_list_of_calls_is_as_short_as_documented(void **state)
 {
-	assert_int_equal(jail_allowed_calls(), 52 + 4); /* docs/hypervisor.md */
+	assert_int_equal(domain_jail_calls(), 52 + 4); /* docs/hypervisor.md */
 }
 
 int main(void)
