@@ -67,6 +67,7 @@ static const int allowed[] = {
 	/* threads, time, signals, the end */
 	SCMP_SYS(futex),
 	SCMP_SYS(sched_yield),
+	SCMP_SYS(sched_getaffinity), /* a thread asks for its stack: pthread_getattr_np() */
 	SCMP_SYS(clock_gettime),
 	SCMP_SYS(gettimeofday),
 	SCMP_SYS(clock_nanosleep),
