@@ -19,6 +19,10 @@ int hv_link_recv(int sock, struct hv_link_buf *buf, struct hv_msg *ret, int fds[
 	ssize_t n = fdpass_recv(sock, buf->bytes, sizeof(buf->bytes), fds, &nfds);
 	int r;
 
+	/* A peer that died with something unread: the kernel tells that first, and
+	 * then what the peer had still said. */
+	if (n == -ECONNRESET)
+		n = fdpass_recv(sock, buf->bytes, sizeof(buf->bytes), fds, &nfds);
 	if (n < 0)
 		return n == -ECONNRESET ? 0 : (int)n;
 	if (n == 0) {
