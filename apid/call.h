@@ -40,6 +40,7 @@ struct call {
 	double wait_s;
 	void (*after)(struct call *c);
 	char subject[UUID_LEN + 1]; /* the domain, for after() */
+	const char *idem_key;	    /* borrowed; NULL: the request came without one */
 
 	/* Called once, from another thread, if call_start returned CALL_WAIT. */
 	void (*done)(void *arg);

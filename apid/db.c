@@ -26,7 +26,8 @@ struct db {
 	size_t ncache;
 };
 
-static const char schema_v1[] =
+/* Each step takes a file from one version to the next. */
+static const char *const schema_steps[] = {
 	"CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
 	"CREATE TABLE domains ("
 	"  uuid TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, config TEXT NOT NULL,"
@@ -50,7 +51,13 @@ static const char schema_v1[] =
 	"  caller INTEGER NOT NULL, key TEXT NOT NULL, digest TEXT NOT NULL,"
 	"  created_at INTEGER NOT NULL, status INTEGER NOT NULL DEFAULT 0, headers TEXT, body TEXT,"
 	"  PRIMARY KEY (caller, key)) WITHOUT ROWID;"
-	"PRAGMA user_version = 1;";
+	"PRAGMA user_version = 1;",
+	/* 2: the task of a request with a key; crashes soon after a start, in a row */
+	"ALTER TABLE idempotency ADD COLUMN task TEXT;"
+	"ALTER TABLE domains ADD COLUMN quick_crashes INTEGER NOT NULL DEFAULT 0;"
+	"PRAGMA user_version = 2;",
+};
+#define SCHEMA_VERSION ((int)(sizeof(schema_steps) / sizeof(schema_steps[0])))
 
 static int to_errno(int rc)
 {
@@ -101,21 +108,20 @@ static int set_up(struct db *db, const char *path, char *err, size_t errlen)
 		return to_errno(rc);
 	}
 	v = user_version(db->h);
-	if (v == 0) {
-		rc = sqlite3_exec(db->h, "BEGIN", NULL, NULL, NULL);
-		if (rc == SQLITE_OK)
-			rc = sqlite3_exec(db->h, schema_v1, NULL, NULL, NULL);
-		if (rc == SQLITE_OK)
-			rc = sqlite3_exec(db->h, "COMMIT", NULL, NULL, NULL);
-		if (rc != SQLITE_OK) {
-			snprintf(err, errlen, "%s: %s", path, sqlite3_errmsg(db->h));
-			return to_errno(rc);
-		}
-	} else if (v != 1) {
+	if (v < 0 || v > SCHEMA_VERSION) {
 		snprintf(err, errlen, "%s: version %d is not one of this program's", path, v);
 		return -EPROTO;
 	}
-	return 0;
+	for (rc = SQLITE_OK; v < SCHEMA_VERSION && rc == SQLITE_OK; v++) {
+		rc = sqlite3_exec(db->h, "BEGIN", NULL, NULL, NULL);
+		if (rc == SQLITE_OK)
+			rc = sqlite3_exec(db->h, schema_steps[v], NULL, NULL, NULL);
+		if (rc == SQLITE_OK)
+			rc = sqlite3_exec(db->h, "COMMIT", NULL, NULL, NULL);
+		if (rc != SQLITE_OK)
+			snprintf(err, errlen, "%s: %s", path, sqlite3_errmsg(db->h));
+	}
+	return to_errno(rc);
 }
 
 int db_open(const char *path, struct db **ret, char *err, size_t errlen)

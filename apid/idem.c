@@ -1,7 +1,8 @@
 /* apid/idem.c - Idempotency-Key: the first answer is kept and given again.
  *
  * The key is reserved in the database before the request is carried out, so of
- * two equal requests at the same time only one acts.  Kept for 24 hours.
+ * two equal requests at the same time only one acts; the other one, or one after
+ * a restart, is led to the task that the first became.  Kept for 24 hours.
  */
 #include <errno.h>
 #include <openssl/evp.h>
@@ -34,7 +35,7 @@ static void digest(struct request *q, char ret[65])
 }
 
 struct stored {
-	char digest[65], *headers, *body;
+	char digest[65], task[UUID_LEN + 1], *headers, *body;
 	int64_t status;
 };
 
@@ -46,6 +47,7 @@ static int stored_row(sqlite3_stmt *row, void *arg)
 	s->status = db_int(row, 1);
 	s->headers = strdup(db_text(row, 2) ? db_text(row, 2) : "");
 	s->body = strdup(db_text(row, 3) ? db_text(row, 3) : "");
+	snprintf(s->task, sizeof(s->task), "%s", db_text(row, 4) ? db_text(row, 4) : "");
 	return 1;
 }
 
@@ -57,6 +59,14 @@ static int replay(struct request *q, const struct stored *s, const char *want)
 	if (strcmp(s->digest, want) != 0)
 		return problem_set(&c->prob, PROB_IDEMPOTENCY_MISMATCH,
 				   "this key came with another request before; use a new key");
+	if (s->status == 0 && s->task[0]) {
+		c->status = 202;
+		snprintf(c->location, sizeof(c->location), "/v1/tasks/%s", s->task);
+		if (tasks_json(c->a->tasks, s->task, &c->out) < 0)
+			return problem_set(&c->prob, PROB_NOT_FOUND, "there is no task '%s'",
+					   s->task);
+		return 1;
+	}
 	if (s->status == 0)
 		return problem_set(&c->prob, PROB_CONFLICT,
 				   "the first request with this key is still being carried out");
@@ -91,10 +101,11 @@ int idem_begin(struct request *q, const char *key)
 	}
 	if (r != -EEXIST)
 		return problem_errno(&q->call.prob, r, "state database");
-	r = db_query(db,
-		     "SELECT digest, status, headers, body FROM idempotency WHERE caller = ? AND "
-		     "key = ?",
-		     stored_row, &s, "is", (int64_t)q->conn->who.uid, key);
+	r = db_query(
+		db,
+		"SELECT digest, status, headers, body, task FROM idempotency WHERE caller = ? AND "
+		"key = ?",
+		stored_row, &s, "is", (int64_t)q->conn->who.uid, key);
 	r = r < 0 ? problem_errno(&q->call.prob, r, "state database") : replay(q, &s, want);
 	free(s.headers);
 	free(s.body);

@@ -205,9 +205,12 @@ static int open_state(struct server *s)
 	r = db_open(path, &s->a.db, err, sizeof(err));
 	if (r < 0)
 		return log_err(0, "%s", err), r;
-	/* What was being answered when an earlier process ended has no answer. */
+	/* What was being answered when an earlier process ended has no answer, but
+	 * for what had become a task: that goes on. */
 	r = db_run(
-		s->a.db, "UPDATE idempotency SET status = 500, body = ? WHERE status = 0", "s",
+		s->a.db,
+		"UPDATE idempotency SET status = 500, body = ? WHERE status = 0 AND task IS NULL",
+		"s",
 		"{\"code\":\"interrupted\",\"detail\":\"the service was restarted while the first "
 		"request was carried out; look at /v1/tasks\"}");
 	if (r == 0)

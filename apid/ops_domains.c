@@ -175,6 +175,11 @@ static int wait_for(struct call *c, const char *uuid, double def_s, void (*after
 	snprintf(c->subject, sizeof(c->subject), "%s", uuid);
 	c->wait_s = json_num(c->params, "wait", def_s);
 	c->after = after;
+	/* Should nobody live to answer: a repetition finds the task. */
+	if (c->idem_key)
+		(void)db_run(c->a->db,
+			     "UPDATE idempotency SET task = ? WHERE caller = ? AND key = ?", "sis",
+			     c->task, (int64_t)c->who.uid, c->idem_key);
 	return CALL_WAIT;
 }
 

@@ -302,6 +302,7 @@ int request_begin(struct request *q)
 	key = json_str(c->params, "Idempotency-Key", NULL);
 	if (key && idem_begin(q, key) != 0)
 		return 0;
+	c->idem_key = key ? q->idem_key : NULL;
 	return call_start(c);
 }
 

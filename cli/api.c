@@ -6,12 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 #include "cli/http.h"
 #include "daemons/clock.h"
 
-#define GET_RETRIES 3
+#define RETRY_MS    200
+#define RETRIES_MAX 50 /* an apid that ended is back, or isn't coming */
+#define REFUSED_MAX 5  /* its socket is there and nobody listens: it may be starting */
 
 struct json_object *api_sub(json_object *o, const char *key)
 {
@@ -108,13 +111,23 @@ static int set_unreachable(struct dz *dz, int r)
 	return dz_set(dz, r, "%s: %s", dz->where, strerror(-r));
 }
 
-/* One exchange; text is owned by the caller.  What only reads is asked again
- * if apid ends meanwhile: it may be back at once. */
+/* Whether to ask again after r, the tries-th failure.  What an apid that ended
+ * may have begun carries a key, with which it is not done twice. */
+static bool ask_again(int r, unsigned tries, bool *ended)
+{
+	if (r == -EPIPE || r == -ECONNRESET)
+		*ended = true;
+	else if (r != -ECONNREFUSED && !(r == -ENOENT && *ended))
+		return false;
+	return tries < (*ended ? RETRIES_MAX : REFUSED_MAX);
+}
+
+/* One exchange; text is owned by the caller. */
 static int exchange(struct dz *dz, const struct http_req *q, struct http_head *ret, char **ret_text,
 		    size_t *ret_len)
 {
-	const struct timespec pause = { 0, 200000000 };
-	bool reads = strcmp(q->method, "GET") == 0;
+	const struct timespec pause = { 0, RETRY_MS * 1000000 };
+	bool ended = false;
 
 	for (unsigned tries = 0;; tries++) {
 		struct http_conn *c = NULL;
@@ -125,15 +138,28 @@ static int exchange(struct dz *dz, const struct http_req *q, struct http_head *r
 		if (r == 0)
 			*ret = *http_head(c);
 		http_close(c);
-		if (!reads || tries == GET_RETRIES || (r != -EPIPE && r != -ECONNRESET))
+		if (r == 0 || !ask_again(r, tries, &ended))
 			return r;
 		nanosleep(&pause, NULL);
 	}
 }
 
+/* 128 random bits and the end of the line. */
+static void add_random(char *line)
+{
+	unsigned char b[16];
+
+	if (getrandom(b, sizeof(b), 0) != (ssize_t)sizeof(b))
+		abort(); /* 16 bytes come whole once the pool is ready */
+	for (size_t i = 0; i < sizeof(b); i++)
+		sprintf(line + strlen(line), "%02x", b[i]);
+	strcat(line, "\r\n");
+}
+
 int api_call(struct dz *dz, const char *method, const char *target, json_object *body,
 	     json_object **ret, int *ret_status)
 {
+	char key[64] = "Idempotency-Key: ";
 	struct http_req q = { .method = method, .target = target };
 	struct http_head head = { 0 };
 	json_object *answer = NULL;
@@ -142,6 +168,10 @@ int api_call(struct dz *dz, const char *method, const char *target, json_object 
 	int r, status;
 
 	dz->code[0] = '\0';
+	if (strcmp(method, "GET") != 0) {
+		add_random(key);
+		q.headers = key;
+	}
 	if (body)
 		q.body = json_object_to_json_string_ext(
 			body, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);

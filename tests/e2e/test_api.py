@@ -2,6 +2,7 @@
 """apid from outside, on real daemons: every answer fits the OpenAPI document, guests come and go without a
 trace, hostile clients harm nobody, a killed apid goes on where it was."""
 import concurrent.futures
+import http.client
 import json
 import os
 import re
@@ -417,6 +418,33 @@ def test_an_idempotency_key_acts_once(stack, ctx):
     assert p == ctx.api("POST", "/v1/domains", ctx.cfg("a/b"), headers={"Idempotency-Key": "key-2"}) and p[0] == 422
 
 
+def test_a_request_whose_apid_was_killed_is_led_to_its_task(stack, ctx):
+    ctx.create("waits")
+    key = {"Idempotency-Key": "key-3"}
+    ask = ("POST", "/v1/domains/waits/shutdown?wait=60", {"timeout": 300})
+    lost = []
+
+    def first():
+        try:
+            lost.append(ctx.api(*ask, headers=key))
+        except (OSError, http.client.HTTPException) as e:
+            lost.append(e)
+    thread = threading.Thread(target=first)
+    thread.start()
+    wait_until("the task", lambda: ctx.api.ok("GET", "/v1/domains/waits")["tasks"])
+    task = ctx.api.ok("GET", "/v1/domains/waits")["tasks"][0]
+    status, again = ctx.api(*ask, headers=key)  # beside the first
+    assert status == 202 and again["id"] == task, (status, again)
+    stack.kill_daemon("apid")
+    thread.join()
+    assert isinstance(lost[0], Exception), lost
+    status, again = ctx.api(*ask, headers=key)
+    assert status == 202 and again["id"] == task and ctx.api.headers["Location"] == f"/v1/tasks/{task}", (status, again)
+    assert len([t for t in ctx.api.ok("GET", "/v1/tasks?limit=50")["tasks"] if t["type"] == "domain.shutdown"
+                and t["domain_name"] == "waits"]) == 1
+    ctx.destroy("waits")
+
+
 def test_json_rpc_speaks_as_its_specification_says(stack, ctx):
     api = ctx.api
     assert api.rpc("host.get")["result"]["uuid"] == api.ok("GET", "/v1/host")["uuid"]
@@ -708,22 +736,24 @@ def test_dz_reads_again_what_an_ended_apid_did_not_answer_and_changes_nothing_tw
     server.listen()
 
     def serve():
-        for answers in (False, True, False):
+        task = b'{"id":"t","state":"failed","progress":0,"problem":{"detail":"seen twice"}}'
+        for answer in (None, b'{"domains":[]}', None, task):
             conn = server.accept()[0]
-            asked.append(conn.recv(65536).split(b" ")[0])
-            if answers:
-                conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{\"domains\":[]}")
+            head = conn.recv(65536)
+            asked.append((head.split(b" ")[0], re.findall(rb"Idempotency-Key: (\w{32})\r", head)))
+            if answer:
+                conn.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: %d\r\n\r\n%s" % (len(answer), answer))
             conn.close()
         server.close()
     thread = threading.Thread(target=serve)
     thread.start()
     r = stack.dz(f"--api={path}", "list", "-a", "-j")
-    assert json.loads(r.out) == [] and asked == [b"GET", b"GET"], (r, asked)
+    assert json.loads(r.out) == [] and asked == [(b"GET", [])] * 2, (r, asked)
     cfg = stack.write_cfg("cut", kernel=ctx.idle, memory=16)
     r = stack.dz(f"--api={path}", "create", "-q", cfg, ok=False)
     thread.join()
-    assert r.code == 1 and "ended before it answered" in r.err and "dz list" in r.err, r
-    assert asked == [b"GET", b"GET", b"POST"], asked
+    assert r.code == 1 and "seen twice" in r.err, r
+    assert [m for m, _ in asked] == [b"GET", b"GET", b"POST", b"POST"] and asked[2] == asked[3] and asked[3][1], asked
 
 
 # ---- the console ----
