@@ -132,7 +132,8 @@
 	F(BLOB, text, HV_BLOB_MAX)
 
 /* ---- hvd asks a domain process ---- */
-/* + RAM, special, grant table memfds, listening socket, kernel, ramdisk */
+/* + RAM, special, grant table memfds, listening socket, kernel, ramdisk if
+ * has_ramdisk, /dev/kvm if has_kvm */
 #define HV_FIELDS_D_SPAWN(F)                \
 	F(U16, domid, 0)                    \
 	F(BYTES, uuid, 16)                  \
@@ -144,6 +145,7 @@
 	F(STR, engine, HV_ENGINE_MAX)       \
 	F(STR, cmdline, DOMAIN_CMDLINE_MAX) \
 	F(U16, has_ramdisk, 0)              \
+	F(U16, has_kvm, 0)                  \
 	F(U32, uid, 0)                      \
 	F(STR, root, 108) /* an empty folder to live in */
 #define HV_FIELDS_D_PAUSE   HV_NO_FIELDS

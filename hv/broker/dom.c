@@ -370,14 +370,6 @@ static int check_create(const struct hvd *h, const struct hv_CREATE *m, const in
 			(void)snprintf(err, errlen, "the name has a control character");
 			return -EINVAL;
 		}
-	if (strcmp(m->engine, "kvm") == 0) {
-		(void)snprintf(err, errlen, "engine kvm: none is built in; use auto or soft");
-		return -EOPNOTSUPP;
-	}
-	if (strcmp(m->engine, "auto") != 0 && strcmp(m->engine, "soft") != 0) {
-		(void)snprintf(err, errlen, "no such engine: use auto, soft or kvm");
-		return -EINVAL;
-	}
 	want_kib = m->mem_pages * (P2M_PAGE_SIZE / 1024);
 	free_kib = host_free_kib(h);
 	if (want_kib > free_kib && !h->cfg.overcommit) {
@@ -478,8 +470,8 @@ static int send_spawn(struct dom *d, const struct hv_CREATE *m, int listener, co
 	struct dlink_req req = {
 		.want = HV_OK, .timeout_ms = DLINK_BUILD_MS, .cb = on_built, .token = d->creator
 	};
-	int fds[] = { d->ram_fd, d->special_fd, d->gnttab_fd,
-		      listener,	 files[0],	m->has_ramdisk ? files[1] : -1 };
+	int fds[FDPASS_MAX] = { d->ram_fd, d->special_fd, d->gnttab_fd, listener, files[0] };
+	size_t nfds = 5;
 	struct hv_msg *out = &d->h->out;
 	struct hv_D_SPAWN *s = &out->u.D_SPAWN;
 
@@ -490,13 +482,18 @@ static int send_spawn(struct dom *d, const struct hv_CREATE *m, int listener, co
 	s->vcpus = m->vcpus;
 	s->max_vcpus = m->max_vcpus;
 	s->has_ramdisk = m->has_ramdisk != 0;
+	if (s->has_ramdisk)
+		fds[nfds++] = files[1];
+	s->has_kvm = strcmp(d->id.engine, "kvm") == 0;
+	if (s->has_kvm)
+		fds[nfds++] = d->h->kvm_fd;
 	s->uid = (uint32_t)d->h->cfg.uid_base + d->id.domid;
 	memcpy(s->uuid, m->uuid, sizeof(s->uuid));
 	memcpy(s->name, m->name, sizeof(s->name));
 	memcpy(s->engine, d->id.engine, sizeof(s->engine));
 	memcpy(s->cmdline, m->cmdline, sizeof(s->cmdline));
 	(void)snprintf(s->root, sizeof(s->root), "%s", d->h->root_dir);
-	return dlink_call(d, out, fds, m->has_ramdisk ? 6 : 5, &req);
+	return dlink_call(d, out, fds, nfds, &req);
 }
 
 static int start(struct dom *d, const struct hv_CREATE *m, const int *files)
@@ -531,13 +528,14 @@ int dom_create(struct hvd *h, struct token t, const struct hv_CREATE *m, int *fd
 {
 	struct hv_STATE_DOM id = { .mem_pages = m->mem_pages,
 				   .max_pages = m->max_pages,
-				   .max_vcpus = m->max_vcpus,
-				   .engine = "soft" };
+				   .max_vcpus = m->max_vcpus };
 	struct timespec ts;
 	struct dom *d;
 	int r;
 
 	r = check_create(h, m, fds, err, errlen);
+	if (r == 0)
+		r = engine_pick(h, m->engine, id.engine, err, errlen);
 	if (r == 0)
 		r = pick_domid(h, &id.domid);
 	if (r < 0)

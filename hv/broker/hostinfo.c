@@ -80,9 +80,9 @@ void hostinfo(struct hvd *h, struct hv_HOSTINFO_REPLY *ret)
 		.xen_extra = "-domzero",
 		.xen_caps = "hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64",
 		.version = DZ_VERSION,
-		.engine = "soft",
-		.engine_reason = "soft: no usable /dev/kvm engine built in",
 		.boot_time_s = h->boot_time_s,
 	};
+	(void)snprintf(ret->engine, sizeof(ret->engine), "%s", engine_auto(h));
+	(void)snprintf(ret->engine_reason, sizeof(ret->engine_reason), "%s", h->engine_reason);
 	read_cpuinfo(ret);
 }

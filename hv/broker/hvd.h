@@ -35,7 +35,7 @@ enum { INFO_RUNNING = 1, INFO_BLOCKED = 2, INFO_PAUSED = 4, INFO_SHUTDOWN = 8, I
 struct hvd_config {
 	char *domain_binary; /* NULL: found beside hvd */
 	char *group;
-	char *log_level;
+	char *log_level, *kvm_device;
 	uint64_t uid_base;
 	bool overcommit, destroy_all;
 };
@@ -48,6 +48,9 @@ struct hvd {
 	char own_dir[88], dom_dir[88], root_dir[88], state_path[96], log_path[96], lock_path[96];
 	bool have_group;
 	gid_t group;
+	bool kvm_usable;
+	int kvm_fd; /* if kvm_usable */
+	char engine_reason[256];
 
 	int lock_fd, listen_fd;
 	struct event *listen_ev;
@@ -181,6 +184,14 @@ int state_load(struct hvd *h);
 void adopt_all(struct hvd *h, void (*done)(struct hvd *h));
 void adopt_finished(struct hvd *h, struct dom *d);
 char *dom_sock_path(const struct hvd *h, uint16_t domid, char buf[108]);
+
+/* ---- engines.c ---- */
+/* Once, before the first request: tries /dev/kvm, for some seconds at worst. */
+void engines_choose(struct hvd *h);
+const char *engine_auto(const struct hvd *h); /* static storage */
+/* The engine for a domain that asks for wish. */
+int engine_pick(const struct hvd *h, const char *wish, char ret[HV_ENGINE_MAX], char *err,
+		size_t errlen);
 
 /* ---- hostinfo.c ---- */
 void hostinfo(struct hvd *h, struct hv_HOSTINFO_REPLY *ret);

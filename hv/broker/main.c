@@ -35,6 +35,7 @@ static const struct opt opts[] = {
 	  "program of a domain process (default: dz-domain beside hvd)" },
 	{ "uid-base", 0, OPT_U64, "200000", 1000, 0x70000000, AT(uid_base),
 	  "domain N runs as this uid plus N" },
+	{ "kvm-device", 0, OPT_STR, "/dev/kvm", 0, 0, AT(kvm_device), "for engine kvm" },
 	{ "overcommit", 0, OPT_BOOL, "no", 0, 0, AT(overcommit),
 	  "let domains have more memory than the host" },
 	{ "log-level", 'l', OPT_STR, "info", 0, 0, AT(log_level), "error, warning, info or debug" },
@@ -174,6 +175,7 @@ static int prepare(struct hvd *h)
 	clock_gettime(CLOCK_REALTIME, &ts);
 	h->boot_time_s = (uint64_t)ts.tv_sec;
 	h->last_cookie = (uint64_t)ts.tv_sec << 30; /* above every earlier hvd's */
+	engines_choose(h);
 	r = state_load(h);
 	if (r < 0)
 		return log_err(r, "%s", h->dom_dir);
@@ -199,8 +201,7 @@ static void serve(struct hvd *h)
 		(void)event_base_loopexit(h->base, NULL); /* the loop may not run yet */
 		return;
 	}
-	hvd_log(h, -1, "hvd %s serves, %u domains, engine soft: no usable /dev/kvm engine built in",
-		DZ_VERSION, h->nr_doms);
+	hvd_log(h, -1, "hvd %s serves, %u domains", DZ_VERSION, h->nr_doms);
 	(void)notify_manager("READY=1");
 }
 

@@ -151,7 +151,7 @@ static int64_t op_add_batch(struct mvcpu *v, uint64_t va, uint64_t start)
 
 /* Pages that left the p2m and are to be punched once no vCPU sees them. */
 struct gone {
-	uint64_t index[1u << ORDER_MAX];
+	uint64_t index[EXTENTS_CHUNK + (1u << ORDER_MAX)];
 	unsigned n;
 };
 
@@ -224,21 +224,41 @@ static int one_extent(struct mvcpu *v, bool take, uint64_t gfn, unsigned order, 
 
 	if (gfn & (n - 1))
 		return -EINVAL;
-	pthread_mutex_lock(&v->d->mem.lock);
 	for (uint64_t i = 0; !r && i < n; i++)
 		r = take ? take_page(v, gfn + i, g) : give_page(&v->d->mem, gfn + i);
-	if (take)
-		punch(v, g);
-	pthread_mutex_unlock(&v->d->mem.lock);
 	return r;
+}
+
+/* From extent start on, as many as one hypercall may do without a pause.  The
+ * lock is held throughout: nobody gives a page back that is to be punched.
+ * Returns the first extent that was not done. */
+static uint64_t some_extents(struct mvcpu *v, bool take, const struct reservation_arg *a,
+			     uint64_t start, bool *ret_failed)
+{
+	struct gone g = { .n = 0 };
+	uint64_t gfn, i = start;
+
+	pthread_mutex_lock(&v->d->mem.lock);
+	for (uint64_t pages = 0; i < a->nr && pages < EXTENTS_CHUNK;
+	     i++, pages += 1ull << a->order) {
+		/* As Xen: what was done before the fault counts. */
+		*ret_failed = guest_get(v, a->extents + 8 * i, &gfn, 8) < 0 ||
+			      one_extent(v, take, gfn, a->order, &g) < 0;
+		if (*ret_failed)
+			break;
+	}
+	if (take)
+		punch(v, &g);
+	else
+		v->d->ops->vm_flush(v->d->vm, v->hw); /* an engine may keep a map of its own */
+	pthread_mutex_unlock(&v->d->mem.lock);
+	return i;
 }
 
 static int64_t change_reservation(struct mvcpu *v, uint64_t cmd, uint64_t va, uint64_t start)
 {
-	bool take = cmd == XENMEM_decrease_reservation;
-	struct gone g = { .n = 0 };
+	bool failed = false;
 	struct reservation_arg a;
-	uint64_t gfn, pages = 0;
 
 	if (guest_get(v, va, &a, sizeof(a)) < 0)
 		return -EFAULT;
@@ -246,16 +266,8 @@ static int64_t change_reservation(struct mvcpu *v, uint64_t cmd, uint64_t va, ui
 		return -EPERM;
 	if (a.nr > UINT64_MAX >> CMD_BITS || a.order > ORDER_MAX || start > a.nr)
 		return (int64_t)start;
-	for (uint64_t i = start; i < a.nr; i++) {
-		if (pages >= EXTENTS_CHUNK)
-			return again(v, cmd, i, va);
-		/* As Xen: what was done before the fault counts. */
-		if (guest_get(v, a.extents + 8 * i, &gfn, 8) < 0 ||
-		    one_extent(v, take, gfn, a.order, &g) < 0)
-			return (int64_t)i;
-		pages += 1ull << a.order;
-	}
-	return (int64_t)a.nr;
+	start = some_extents(v, cmd == XENMEM_decrease_reservation, &a, start, &failed);
+	return failed || start == a.nr ? (int64_t)start : again(v, cmd, start, va);
 }
 
 static int64_t op_decrease(struct mvcpu *v, uint64_t va, uint64_t start)

@@ -16,11 +16,13 @@
 #include "daemons/hv_link.h"
 #include "hv/domain/ctl.h"
 #include "hv/domain/jail.h"
+#include "hv/engine/probe.h"
 
 #define SPAWN_FD      3
 #define EXTRA_THREADS 8u /* beside the vCPUs: control, timers, one spare each */
 
-enum { FD_RAM, FD_SPECIAL, FD_GNTTAB, FD_LISTENER, FD_KERNEL, FD_RAMDISK, FD_COUNT };
+/* In the order of D_SPAWN's; the last two are -1 where it has none. */
+enum { FD_RAM, FD_SPECIAL, FD_GNTTAB, FD_LISTENER, FD_KERNEL, FD_RAMDISK, FD_KVM, FD_COUNT };
 
 struct start {
 	struct hv_D_SPAWN cfg;
@@ -37,8 +39,10 @@ static int receive(struct start *s)
 
 	if (r <= 0)
 		return r == 0 ? -ECONNRESET : r;
-	if (m.type != HV_D_SPAWN || nfds != (m.u.D_SPAWN.has_ramdisk ? FD_COUNT : FD_COUNT - 1u))
+	if (m.type != HV_D_SPAWN ||
+	    nfds != FD_KERNEL + 1u + !!m.u.D_SPAWN.has_ramdisk + !!m.u.D_SPAWN.has_kvm)
 		return -EBADMSG;
+	s->fds[FD_KVM] = m.u.D_SPAWN.has_kvm ? s->fds[nfds - 1] : -1;
 	if (!m.u.D_SPAWN.has_ramdisk)
 		s->fds[FD_RAMDISK] = -1;
 	s->cfg = m.u.D_SPAWN;
@@ -64,6 +68,7 @@ static int enter(const struct start *s, struct ctl *c, char *err, size_t errlen)
 	struct domain_jail j = { .uid = s->cfg.uid,
 				 .root = s->cfg.root,
 				 .ram_bytes = s->cfg.max_pages * P2M_PAGE_SIZE,
+				 .kvm = s->cfg.has_kvm != 0,
 				 .threads = s->cfg.max_vcpus + EXTRA_THREADS };
 	char missing[128], line[256], title[16];
 	int r;
@@ -100,6 +105,7 @@ static int build(const struct start *s, struct ctl *c, struct domain **ret, char
 		.gnttab_fd = s->fds[FD_GNTTAB],
 		.kernel_fd = s->fds[FD_KERNEL],
 		.ramdisk_fd = s->fds[FD_RAMDISK],
+		.kvm_fd = s->fds[FD_KVM],
 	};
 	struct domain *d;
 	int r;
@@ -123,6 +129,28 @@ static int fail(uint32_t seq, int r, const char *text)
 	return EXIT_FAILURE;
 }
 
+/* For hvd, which must not hang with a /dev/kvm that does: one line, and the
+ * exit status says whether engine kvm is worth using. */
+static int probe_kvm(const char *device)
+{
+	int fd = open(device, O_RDWR | O_CLOEXEC), r;
+	char why[200] = "";
+	uint64_t rate = 0;
+
+	if (fd < 0) {
+		printf("%s: %s\n", device, strerror(errno));
+		return EXIT_FAILURE;
+	}
+	r = engine_probe("kvm", fd, &rate, why, sizeof(why));
+	close(fd);
+	if (r < 0)
+		printf("%s: %s\n", device, why);
+	else
+		printf("%s runs %.1f million iterations of a loop a second%s\n", device,
+		       (double)rate / 1e6, rate < PROBE_ENOUGH ? ": it only emulates" : "");
+	return r == 0 && rate >= PROBE_ENOUGH ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 int main(int argc, char **argv)
 {
 	static struct start s;
@@ -134,6 +162,8 @@ int main(int argc, char **argv)
 
 	if (argc == 2 && strcmp(argv[1], "--version") == 0)
 		return printf("domzero %s\n", DZ_VERSION) < 0;
+	if (argc == 3 && strcmp(argv[1], "--probe-kvm") == 0)
+		return probe_kvm(argv[2]);
 	(void)signal(SIGPIPE, SIG_IGN);
 	r = receive(&s);
 	if (r < 0) {

@@ -284,6 +284,14 @@ uint64_t p2m_span(const struct p2m *p, uint64_t gpa, uint64_t max, void **ret_ho
 	return n < max ? n : max;
 }
 
+uint64_t p2m_absent(const struct p2m *p, uint64_t w)
+{
+	uint64_t in_use = p->nr_pages - w * 64;
+
+	return ~atomic_load_explicit(&p->present[w], memory_order_acquire) &
+	       (in_use >= 64 ? ~0ull : (1ull << in_use) - 1);
+}
+
 uint64_t p2m_ram_pages(const struct p2m *p)
 {
 	return p->nr_pages;

@@ -36,6 +36,9 @@ void *p2m_lookup(const struct p2m *p, uint64_t gfn, unsigned *ret_flags);
  * set when > 0.  For bulk copies and large TLB fills. */
 uint64_t p2m_span(const struct p2m *p, uint64_t gpa, uint64_t max, void **ret_host);
 
+/* Which of RAM pages 64 * w .. 64 * w + 63 are ballooned out: bit i is page 64 * w + i. */
+uint64_t p2m_absent(const struct p2m *p, uint64_t w);
+
 uint64_t p2m_ram_pages(const struct p2m *p);
 /* The RAM that p2m_new() was given. */
 void *p2m_ram(const struct p2m *p);

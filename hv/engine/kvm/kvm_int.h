@@ -24,6 +24,7 @@ struct vm {
 	uint8_t *ram, *view;
 	uint64_t ram_bytes;
 	pthread_mutex_t lock; /* of what follows */
+	uint64_t *holes;      /* RAM pages that view shows as ballooned out: a bit each */
 	struct overlay {
 		uint64_t gfn;
 		void *page;

@@ -5,6 +5,11 @@
  * the RAM page it hides (mremap of a shared mapping with length 0 makes another
  * mapping of the same pages); KVM follows by itself through the MMU notifier.
  * Pages outside RAM get a slot of their own.
+ *
+ * A page that was ballooned out must not come back by being touched: in the
+ * view zeros stand in its place, to be read only (a write ends the guest, as
+ * KVM can't go on).  Each run of such pages is a mapping of its own; a guest
+ * that gives memory back in more pieces than vm.max_map_count keeps the rest.
  */
 #include "hv/engine/kvm/kvm_int.h"
 
@@ -37,6 +42,9 @@ int kvm_mem_init(struct vm *vm)
 		vm->view = NULL;
 		return -errno;
 	}
+	vm->holes = calloc(pages / 64 + 1, sizeof(*vm->holes));
+	if (!vm->holes)
+		return -ENOMEM;
 	r = ioctl(vm->fd, KVM_CHECK_EXTENSION, KVM_CAP_NR_MEMSLOTS);
 	vm->max_slots = r > 0 ? (unsigned)r : 32;
 	r = set_slot(vm, 0, 0, low * P2M_PAGE_SIZE, vm->view, 0);
@@ -52,7 +60,9 @@ void kvm_mem_fini(struct vm *vm)
 		munmap(vm->view, vm->ram_bytes);
 	vm->view = NULL;
 	free(vm->over);
+	free(vm->holes);
 	vm->over = NULL;
+	vm->holes = NULL;
 }
 
 /* Offset of a RAM frame in the view, or ~0. */
@@ -71,6 +81,43 @@ static int map_over(struct vm *vm, uint64_t off, void *page, bool ro)
 
 	if (p == MAP_FAILED || (ro && mprotect(p, P2M_PAGE_SIZE, PROT_READ) < 0))
 		return -errno;
+	return 0;
+}
+
+/* What the guest finds at a RAM frame without an overlay. */
+static int map_plain(struct vm *vm, uint64_t off)
+{
+	uint64_t i = off / P2M_PAGE_SIZE;
+
+	if (!(vm->holes[i / 64] >> (i % 64) & 1))
+		return map_over(vm, off, vm->ram + off, false);
+	return mmap(vm->view + off, P2M_PAGE_SIZE, PROT_READ,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED
+		       ? -errno
+		       : 0;
+}
+
+/* Pages that went or came since the last look. */
+static int sync_holes(struct vm *vm)
+{
+	for (uint64_t w = 0; w <= vm->ram_bytes / P2M_PAGE_SIZE / 64; w++) {
+		uint64_t changed = p2m_absent(vm->p2m, w) ^ vm->holes[w];
+
+		while (changed) {
+			uint64_t bit = changed & -changed;
+			uint64_t i = w * 64 + (unsigned)__builtin_ctzll(changed);
+			int r = 0;
+
+			changed ^= bit;
+			vm->holes[w] ^= bit;
+			if (!p2m_is_overlay(vm->p2m, p2m_ram_gfn(i)))
+				r = map_plain(vm, i * P2M_PAGE_SIZE);
+			if (r < 0) {
+				vm->holes[w] ^= bit; /* once more at the next change */
+				return r;
+			}
+		}
+	}
 	return 0;
 }
 
@@ -95,7 +142,7 @@ static int drop_old(struct vm *vm)
 		if (still_there(vm, o->gfn, o->page, o->ro))
 			vm->over[n++] = *o;
 		else if (r == 0)
-			r = map_over(vm, off, vm->ram + off, false);
+			r = map_plain(vm, off);
 	}
 	vm->nover = n;
 	for (unsigned k = 0; k < vm->nlearned && r == 0; k++) {
@@ -158,7 +205,11 @@ int kvm_mem_sync(struct vm *vm)
 	int r;
 
 	pthread_mutex_lock(&vm->lock);
-	r = drop_old(vm);
+	r = sync_holes(vm);
+	if (r == -ENOMEM)
+		r = 0; /* out of mappings: see the top */
+	if (r == 0)
+		r = drop_old(vm);
 	for (; r == 0 && (page = p2m_next_overlay(vm->p2m, &gfn, &flags)); gfn++) {
 		if (view_offset(vm, gfn) == ~0ull)
 			learn(vm, gfn, page, flags);

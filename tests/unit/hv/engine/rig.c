@@ -78,7 +78,7 @@ struct rig *rig_new(unsigned nv)
 
 	g->ops = engine_find(getenv("DZ_TEST_ENGINE") ? getenv("DZ_TEST_ENGINE") : "soft");
 	g->nv = nv;
-	g->ram = mmap(NULL, RIG_RAM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	g->ram = mmap(NULL, RIG_RAM, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_int_equal(p2m_new(g->ram, RIG_RAM / 4096, &g->p2m), 0);
 	cfg.p2m = g->p2m;
 	assert_int_equal(g->ops->vm_new(&cfg, &g->vm), 0);

@@ -257,7 +257,10 @@ static void random_updates_match_a_naive_model(void **state)
 		while (g + run < MODEL && present[g + run] && !over[g + run])
 			run++;
 		assert_int_equal(p2m_span(p, g * 4096ull, ~0ull, &host), run * 4096ull);
+		g = (unsigned)random() % 300;
+		assert_int_equal(p2m_absent(p, g / 64) >> g % 64 & 1, !present[g]);
 	}
+	assert_int_equal(p2m_absent(p, 300 / 64) >> 300 % 64, 0);
 	p2m_free(p);
 	munmap(pg, 4 * P2M_PAGE_SIZE);
 	munmap(ram, 300 * P2M_PAGE_SIZE);
