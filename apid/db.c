@@ -56,6 +56,13 @@ static const char *const schema_steps[] = {
 	"ALTER TABLE idempotency ADD COLUMN task TEXT;"
 	"ALTER TABLE domains ADD COLUMN quick_crashes INTEGER NOT NULL DEFAULT 0;"
 	"PRAGMA user_version = 2;",
+	/* 3: who holds which MAC address; a definition's go with it */
+	"CREATE TABLE macs (mac TEXT PRIMARY KEY, domain TEXT NOT NULL, devid INTEGER NOT NULL) "
+	"WITHOUT ROWID;"
+	"CREATE INDEX macs_domain ON macs (domain);"
+	"CREATE TRIGGER macs_gone AFTER DELETE ON domains "
+	"BEGIN DELETE FROM macs WHERE domain = OLD.uuid; END;"
+	"PRAGMA user_version = 3;",
 };
 #define SCHEMA_VERSION ((int)(sizeof(schema_steps) / sizeof(schema_steps[0])))
 

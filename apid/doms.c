@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "apid/json.h"
+#include "apid/macs.h"
 #include "daemons/sys.h"
 
 static int at_uuid(const struct doms *ds, const char *uuid, size_t *ret)
@@ -253,6 +254,8 @@ int doms_finish(struct doms *ds, int r, struct problem *p)
 		r = db_commit(ds->db);
 	else
 		db_rollback(ds->db);
+	if (r == -EADDRINUSE)
+		return r; /* somebody's MAC address: *p names whose */
 	if (r < 0)
 		(void)problem_errno(p, r, "state database");
 	else
@@ -340,6 +343,8 @@ int doms_define(struct doms *ds, const struct guestcfg *g, const char *config, b
 			   "sssiii", d->uuid, d->name, d->config, (int64_t)persistent, d->revision,
 			   d->defined_at);
 	if (r == 0)
+		r = macs_claim(ds->db, d->uuid, g, p);
+	if (r == 0)
 		doms_event(ds, "domain.defined", d, NULL);
 	r = doms_finish(ds, r, p);
 	if (r < 0) {
@@ -393,6 +398,8 @@ int doms_redefine(struct doms *ds, struct dom *d, const struct guestcfg *g, cons
 			   "WHERE uuid = ?",
 			   "sss", g->name, config, d->uuid);
 	if (r == 0)
+		r = macs_claim(ds->db, d->uuid, g, p);
+	if (r == 0)
 		doms_event(ds, "domain.updated", d, NULL);
 	r = doms_finish(ds, r, p);
 	if (r < 0)
@@ -410,4 +417,11 @@ out:
 	free(name);
 	free(text);
 	return r;
+}
+
+int doms_claim(struct doms *ds, const struct dom *d, const struct guestcfg *g, struct problem *p)
+{
+	int r = doms_begin(ds, p);
+
+	return r < 0 ? r : doms_finish(ds, macs_claim(ds->db, d->uuid, g, p), p);
 }

@@ -83,6 +83,9 @@ int doms_undefine(struct doms *ds, struct dom *d, struct problem *p);
 int doms_redefine(struct doms *ds, struct dom *d, const struct guestcfg *g, const char *config,
 		  struct problem *p);
 
+/* Before a start: the guest holds its MAC addresses.  One that is remembered
+ * only for its crash may have lost them. */
+int doms_claim(struct doms *ds, const struct dom *d, const struct guestcfg *g, struct problem *p);
 int doms_run_began(struct doms *ds, struct dom *d, uint16_t domid, uint64_t created_ns,
 		   uint64_t target_kib, struct problem *p);
 int doms_run_up(struct doms *ds, struct dom *d, bool paused, bool restarted, struct problem *p);

@@ -175,6 +175,34 @@ static int disks(json_object *cfg, struct guestcfg *g, struct problem *p)
 	return 0;
 }
 
+static int vifs(json_object *cfg, struct guestcfg *g, struct problem *p)
+{
+	json_object *list = json_get(cfg, "vifs");
+	unsigned n = (unsigned)json_len(cfg, "vifs");
+	int r = 0;
+
+	if (n == 0)
+		return 0;
+	g->vifs = calloc(n, sizeof(*g->vifs));
+	if (!g->vifs)
+		return problem_errno(p, -ENOMEM, "configuration");
+	g->nvifs = n;
+	for (unsigned i = 0; r == 0 && i < n; i++) {
+		r = vifcfg_parse(json_object_array_get_idx(list, i), i, &g->vifs[i], p);
+		for (unsigned k = 0; r == 0 && k < i; k++) {
+			const struct guest_vif *a = &g->vifs[i], *b = &g->vifs[k];
+
+			if (a->devid == b->devid)
+				r = bad(p, "vifs", "two vifs have the devid %u", a->devid);
+			else if (a->mac[0] && strcmp(a->mac, b->mac) == 0)
+				r = bad(p, "vifs", "two vifs have the MAC address %s", a->mac);
+			else if (a->vifname[0] && strcmp(a->vifname, b->vifname) == 0)
+				r = bad(p, "vifs", "two vifs are named %s", a->vifname);
+		}
+	}
+	return r;
+}
+
 int guestcfg_parse(json_object *cfg, struct guestcfg *ret, struct problem *p)
 {
 	struct guestcfg g = { 0 };
@@ -188,6 +216,8 @@ int guestcfg_parse(json_object *cfg, struct guestcfg *ret, struct problem *p)
 		r = strings(cfg, &g, p);
 	if (r == 0)
 		r = disks(cfg, &g, p);
+	if (r == 0)
+		r = vifs(cfg, &g, p);
 	if (r == 0 && meta &&
 	    strlen(json_object_to_json_string_ext(meta, JSON_C_TO_STRING_PLAIN)) >
 		    GUEST_METADATA_MAX)
@@ -203,7 +233,6 @@ int guestcfg_parse(json_object *cfg, struct guestcfg *ret, struct problem *p)
 	g.on_reboot = action(cfg, "on_reboot", "restart");
 	g.on_crash = action(cfg, "on_crash", "destroy");
 	g.on_watchdog = action(cfg, "on_watchdog", "destroy");
-	g.nvifs = (unsigned)json_len(cfg, "vifs");
 	g.ignore_devices = json_flag(cfg, "ignore_devices", false);
 	g.autostart = json_flag(cfg, "autostart", false);
 	*ret = g;
@@ -219,5 +248,7 @@ void guestcfg_fini(struct guestcfg *g)
 	for (unsigned i = 0; g->disks && i < g->ndisks; i++)
 		free(g->disks[i].target);
 	free(g->disks);
+	free(g->vifs);
 	g->disks = NULL;
+	g->vifs = NULL;
 }

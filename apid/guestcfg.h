@@ -9,6 +9,7 @@
 
 #include "apid/ids.h"
 #include "apid/problem.h"
+#include "apid/vifcfg.h"
 
 #define GUEST_NAME_MAX	   64 /* characters */
 #define GUEST_VCPUS_MAX	   32
@@ -40,6 +41,7 @@ struct guestcfg {
 	enum end_action on_poweroff, on_reboot, on_crash, on_watchdog;
 	unsigned ndisks, nvifs;
 	struct guest_disk *disks; /* owned, ndisks of them */
+	struct guest_vif *vifs;	  /* owned, nvifs of them */
 	bool ignore_devices, autostart;
 };
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "apid/json.h"
+#include "apid/macs.h"
 
 #define DEFINE_WAIT_S 30.0
 
@@ -91,7 +92,8 @@ int op_list_domains(struct call *c)
 /* ---- domains: defining ---- */
 
 /* The config with a UUID in lower case, as text.  *ret_text is owned. */
-static int config_text(json_object *cfg, struct guestcfg *g, char **ret_text, struct problem *p)
+static int config_text(struct apid *a, json_object *cfg, struct guestcfg *g, char **ret_text,
+		       struct problem *p)
 {
 	char uuid[UUID_LEN + 1];
 	int r;
@@ -104,7 +106,9 @@ static int config_text(json_object *cfg, struct guestcfg *g, char **ret_text, st
 	}
 	if (json_object_object_add(cfg, "uuid", json_object_new_string(uuid)) < 0)
 		return problem_errno(p, -ENOMEM, "domain");
-	r = guestcfg_parse(cfg, g, p);
+	r = macs_complete(a->db, cfg, p);
+	if (r == 0)
+		r = guestcfg_parse(cfg, g, p);
 	if (r < 0)
 		return r;
 	*ret_text = strdup(json_object_to_json_string_ext(
@@ -231,7 +235,7 @@ int op_create_domain(struct call *c)
 				  "paused and persistent=false make sense only with start=true");
 		return 0;
 	}
-	if (config_text(c->body, &g, &text, &c->prob) < 0)
+	if (config_text(c->a, c->body, &g, &text, &c->prob) < 0)
 		return 0;
 	if (start) {
 		r = ts_check(&g, &c->prob) == 0 ? create_started(c, &g, text) : 0;
@@ -321,7 +325,7 @@ static int redefine(struct call *c, struct dom *d, json_object **ret_args)
 				       json_object_new_int64((int64_t)d->cfg_maxmem_mib));
 	r = merge(cfg, c->body, &c->prob);
 	if (r == 0)
-		r = config_text(cfg, &g, &text, &c->prob);
+		r = config_text(c->a, cfg, &g, &text, &c->prob);
 	if (r == 0)
 		r = check_live(d, &g, &c->prob);
 	if (r == 0 && d->domid) {

@@ -23,6 +23,7 @@
 	X(CONFLICT, "conflict", 409, -32009, "Something else is under way")                     \
 	X(NAME_TAKEN, "name-taken", 409, -32010, "The name is taken")                           \
 	X(UUID_TAKEN, "uuid-taken", 409, -32011, "The UUID is taken")                           \
+	X(MAC_TAKEN, "mac-taken", 409, -32031, "The MAC address is taken")                      \
 	X(WRONG_STATE, "wrong-state", 409, -32012, "Not in this state")                         \
 	X(EVENTS_GONE, "events-gone", 410, -32013, "These events are gone")                     \
 	X(PRECONDITION_FAILED, "precondition-failed", 412, -32014, "It has changed meanwhile")  \

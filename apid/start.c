@@ -120,6 +120,21 @@ static int record_run(struct worker *w, struct task *t, const struct guestcfg *g
 	return r;
 }
 
+static int claim(struct worker *w, struct task *t, const struct guestcfg *g)
+{
+	struct dom *d;
+	int r;
+
+	doms_lock(w->a->doms);
+	d = doms_by_uuid(w->a->doms, t->uuid);
+	if (d)
+		r = doms_claim(w->a->doms, d, g, &t->prob);
+	else
+		r = problem_set(&t->prob, PROB_NOT_FOUND, "the domain was deleted meanwhile");
+	doms_unlock(w->a->doms);
+	return r;
+}
+
 static int record_up(struct worker *w, struct task *t, bool paused, bool restarted)
 {
 	struct dom *d;
@@ -146,6 +161,10 @@ int act_start(struct worker *w, struct task *t, bool paused, bool restarted)
 		r = ts_check(&g, &t->prob);
 	if (r == 0)
 		r = ts_xs(&w->ts, &t->prob);
+	if (r < 0)
+		goto out;
+	if (g.nvifs)
+		r = claim(w, t, &g);
 	if (r < 0)
 		goto out;
 	task_step(a->tasks, t, 10, "build");

@@ -10,6 +10,7 @@
 #include <json-c/json.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -269,6 +270,43 @@ static int vif_number(struct build *b, const char *key, const char *v, long min,
 	return put(b, key, json_object_new_int64(n));
 }
 
+/* "100Mb/s", "10MB/s", "256K", "65536": bytes; decimal units, b is a bit. */
+static int put_bytes(struct build *b, const char *key, const char *api, const char *v, bool per_s)
+{
+	static const struct {
+		char unit;
+		uint64_t by;
+	} units[] = { { 'K', 1000 }, { 'M', 1000000 }, { 'G', 1000000000 } };
+	uint64_t n = 0, by = 1;
+	const char *s = v;
+
+	for (; *s >= '0' && *s <= '9' && n < UINT64_C(1) << 50; s++)
+		n = n * 10 + (uint64_t)(*s - '0');
+	for (int i = 0; i < 3 && s != v; i++)
+		if (*s == units[i].unit)
+			by = units[i].by;
+	s += by != 1;
+	if (s == v || (*s && *s != 'B' && *s != 'b') || n > INT64_MAX / 16 / by)
+		return fail(b, "%s=%.40s: not an amount such as %s", key, v,
+			    per_s ? "100Mb/s or 10MB/s" : "256K");
+	n = *s == 'b' ? n * by / 8 : n * by;
+	s += *s != '\0';
+	if (strcmp(s, per_s ? "/s" : "") != 0 && *s)
+		return fail(b, "%s=%.40s: not an amount such as %s", key, v,
+			    per_s ? "100Mb/s or 10MB/s" : "256K");
+	return put(b, api, json_object_new_int64((int64_t)n));
+}
+
+static const struct amount {
+	const char *key, *api;
+	bool per_s;
+} vif_amounts[] = {
+	{ "rx_rate", "rx_bytes_sec", true },
+	{ "rx_burst", "rx_burst_bytes", false },
+	{ "tx_rate", "tx_bytes_sec", true },
+	{ "tx_burst", "tx_burst_bytes", false },
+};
+
 static int vif_mac(struct build *b, const char *v)
 {
 	bool ok = strlen(v) == 17;
@@ -282,8 +320,8 @@ static int vif_mac(struct build *b, const char *v)
 
 static int vif_keyed(struct build *b, const char *key, const char *v)
 {
-	static const char *const texts[] = { "bridge", "vifname", "script",	"ip",  "model",
-					     "rate",   "backend", "gatewaydev", "vlan" };
+	static const char *const texts[] = { "bridge", "vifname", "script",	"ip",	"model",
+					     "rate",   "backend", "gatewaydev", "vlan", "allow" };
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		if (strcmp(key, texts[i]) == 0) {
@@ -293,6 +331,9 @@ static int vif_keyed(struct build *b, const char *key, const char *v)
 				return fail(b, "vifname '%.40s' is longer than 15 characters", v);
 			return put_str(b, key, v);
 		}
+	for (size_t i = 0; i < sizeof(vif_amounts) / sizeof(vif_amounts[0]); i++)
+		if (strcmp(key, vif_amounts[i].key) == 0)
+			return put_bytes(b, key, vif_amounts[i].api, v, vif_amounts[i].per_s);
 	if (strcmp(key, "mac") == 0)
 		return vif_mac(b, v);
 	if (strcmp(key, "devid") == 0)

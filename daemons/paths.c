@@ -58,6 +58,11 @@ char *path_blkd_sock(char buf[108])
 	return join(buf, path_run(), "blkd.sock");
 }
 
+char *path_netd_sock(char buf[108])
+{
+	return join(buf, path_run(), "netd.sock");
+}
+
 char *path_xenstored_sock(char buf[108])
 {
 	const char *v = getenv("XENSTORED_PATH");

@@ -19,6 +19,7 @@ char *path_hvd_sock(char buf[108]);	 /* hvd.sock */
 char *path_consoled_sock(char buf[108]); /* consoled.sock */
 char *path_apid_sock(char buf[108]);	 /* apid.sock */
 char *path_blkd_sock(char buf[108]);	 /* blkd.sock */
+char *path_netd_sock(char buf[108]);	 /* netd.sock */
 /* $XENSTORED_PATH, else path_xenstored_run()/socket. */
 char *path_xenstored_sock(char buf[108]);
 

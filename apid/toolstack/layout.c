@@ -7,68 +7,13 @@
 #include "apid/toolstack/layout.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "apid/toolstack/put.h"
 #include "apid/toolstack/xstxn.h"
 #include "proto/xs_wire.h"
-
-/* A writer below one folder; r latches the first error. */
-struct put {
-	struct xs_sync *xs;
-	uint32_t tx;
-	int r;
-	char base[128];
-};
-
-static void put(struct put *p, const char *perms, const char *node, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
-static void put(struct put *p, const char *perms, const char *node, const char *fmt, ...)
-{
-	char path[256], val[512];
-	va_list ap;
-	int n;
-
-	if (p->r < 0)
-		return;
-	va_start(ap, fmt);
-	n = vsnprintf(val, sizeof(val), fmt, ap);
-	va_end(ap);
-	if (n >= (int)sizeof(val)) {
-		p->r = -ENAMETOOLONG;
-		return;
-	}
-	snprintf(path, sizeof(path), "%s%s%s", p->base, *node ? "/" : "", node);
-	p->r = xs_put(p->xs, p->tx, path, val, perms);
-}
-
-static void put_base(struct put *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void put_base(struct put *p, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(p->base, sizeof(p->base), fmt, ap);
-	va_end(ap);
-}
-
-struct perms {
-	char ro[24];  /* "n0,r5": the guest reads */
-	char rw[24];  /* "n5": the guest owns */
-	char own[24]; /* "n5,r0" */
-};
-
-static struct perms perms_for(uint16_t domid)
-{
-	struct perms p;
-
-	snprintf(p.ro, sizeof(p.ro), "n0,r%u", domid);
-	snprintf(p.rw, sizeof(p.rw), "n%u", domid);
-	snprintf(p.own, sizeof(p.own), "n%u,r0", domid);
-	return p;
-}
 
 static int host_body(struct xs_sync *xs, uint32_t tx, void *arg)
 {
@@ -216,94 +161,6 @@ static void add_libxl(struct put *p, const struct layout *l)
 	put(p, "n0", "dm-version", "qemu_xen");
 }
 
-/* The three places of a disk, as libxl's device code writes them. */
-static void add_disk(struct put *p, const struct layout *l, const struct perms *pm,
-		     const struct layout_disk *ld)
-{
-	const struct guest_disk *d = ld->disk;
-	const char *type = d->cdrom ? "cdrom" : "disk";
-
-	for (int i = 0; i < 2; i++) {
-		if (i == 0)
-			put_base(p, "/local/domain/0/backend/vbd/%u/%u", l->domid, ld->devid);
-		else
-			put_base(p, "/libxl/%u/device/vbd/%u", l->domid, ld->devid);
-		put(p, i == 0 ? pm->ro : "n0", "", "%s", "");
-		put(p, NULL, "frontend", "/local/domain/%u/device/vbd/%u", l->domid, ld->devid);
-		if (i == 1)
-			put(p, NULL, "backend", "/local/domain/0/backend/vbd/%u/%u", l->domid,
-			    ld->devid);
-		put(p, NULL, "params", "%s", d->target);
-		put(p, NULL, "frontend-id", "%u", l->domid);
-		put(p, NULL, "online", "1");
-		put(p, NULL, "removable", "%d", d->cdrom);
-		put(p, NULL, "bootable", "1");
-		put(p, NULL, "state", "1");
-		put(p, NULL, "dev", "%s", d->vdev);
-		put(p, NULL, "type", "phy");
-		put(p, NULL, "mode", "%s", d->readonly ? "r" : "w");
-		/* A PVH guest ignores what is not a "disk". */
-		put(p, NULL, "device-type", "disk");
-		put(p, NULL, "media", "%s", type);
-		put(p, NULL, "discard-enable", "%d", d->discard);
-		put(p, NULL, "direct-io-safe", "%d", d->direct_io_safe);
-	}
-	put_base(p, "/local/domain/%u/device/vbd/%u", l->domid, ld->devid);
-	put(p, pm->own, "", "%s", "");
-	put(p, pm->own, "backend", "/local/domain/0/backend/vbd/%u/%u", l->domid, ld->devid);
-	put(p, pm->own, "backend-id", "0");
-	put(p, pm->own, "state", "1");
-	put(p, pm->own, "virtual-device", "%u", ld->devid);
-	put(p, pm->own, "device-type", "disk");
-	put(p, pm->own, "trusted", "%d", d->trusted);
-}
-
-static void add_disks(struct put *p, const struct layout *l, const struct perms *pm)
-{
-	if (l->ndisks == 0)
-		return;
-	put_base(p, "/local/domain/0/backend/vbd");
-	put(p, "n0", "", "%s", "");
-	put_base(p, "/local/domain/0/backend/vbd/%u", l->domid);
-	put(p, "n0", "", "%s", "");
-	put_base(p, "/local/domain/%u/device/vbd", l->domid);
-	put(p, pm->ro, "", "%s", "");
-	put_base(p, "/libxl/%u/device/vbd", l->domid);
-	put(p, "n0", "", "%s", "");
-	for (unsigned i = 0; i < l->ndisks; i++)
-		add_disk(p, l, pm, &l->disks[i]);
-}
-
-static int read_back(struct xs_sync *xs, uint16_t domid, uint32_t devid, const char *node,
-		     char **ret)
-{
-	char path[96];
-
-	snprintf(path, sizeof(path), "/local/domain/0/backend/vbd/%u/%u/%s", domid, devid, node);
-	return xs_sync_read(xs, 0, path, ret);
-}
-
-int layout_disk_ready(struct xs_sync *xs, uint16_t domid, uint32_t devid, char **ret_error)
-{
-	char *s = NULL;
-	int r = read_back(xs, domid, devid, "hotplug-status", &s);
-	bool failed = r == 0 && strcmp(s, "error") == 0;
-
-	free(s);
-	if (r < 0)
-		return r == -ENOENT ? 0 : r;
-	if (failed) {
-		r = read_back(xs, domid, devid, "hotplug-error", ret_error);
-		return r < 0 ? r : -EIO;
-	}
-	r = read_back(xs, domid, devid, "state", &s);
-	if (r < 0)
-		return r;
-	r = strcmp(s, "1") != 0;
-	free(s);
-	return r;
-}
-
 static int add_body(struct xs_sync *xs, uint32_t tx, void *arg)
 {
 	const struct layout *l = arg;
@@ -324,7 +181,7 @@ static int add_body(struct xs_sync *xs, uint32_t tx, void *arg)
 	add_domain(&p, l, &pm);
 	add_libxl(&p, l);
 	add_console(&p, l, &pm);
-	add_disks(&p, l, &pm);
+	devices_put(&p, l->domid, l->devs, l->ndevs);
 	return p.r;
 }
 
@@ -352,28 +209,11 @@ struct gone {
 	bool crashed;
 };
 
-static int rm(struct xs_sync *xs, uint32_t tx, const char *path)
-{
-	int r = xs_sync_rm(xs, tx, path);
-
-	return r == -ENOENT ? 0 : r; /* its parent is missing: gone all the same */
-}
-
-static int remove_if_empty(struct xs_sync *xs, uint32_t tx, const char *path)
-{
-	char *names = NULL;
-	size_t len = 0;
-	int r = xs_sync_directory(xs, tx, path, &names, &len);
-
-	free(names);
-	if (r < 0)
-		return r == -ENOENT ? 0 : r;
-	return len == 0 ? rm(xs, tx, path) : 0;
-}
-
 /* Every backend folder of dom0 may have one of the guest's devices. */
 static int remove_backends(struct xs_sync *xs, uint32_t tx, uint16_t domid)
 {
+	static const char *const classes[] = { "/local/domain/0/backend/vbd",
+					       "/local/domain/0/backend/vif" };
 	char *names = NULL, path[192];
 	size_t len = 0;
 	int r = xs_sync_directory(xs, tx, "/local/domain/0/backend", &names, &len);
@@ -382,10 +222,12 @@ static int remove_backends(struct xs_sync *xs, uint32_t tx, uint16_t domid)
 		return 0;
 	for (size_t at = 0; r == 0 && at < len; at += strlen(names + at) + 1) {
 		snprintf(path, sizeof(path), "/local/domain/0/backend/%.64s/%u", names + at, domid);
-		r = rm(xs, tx, path);
+		r = xs_gone(xs, tx, path);
 	}
 	free(names);
-	return r == 0 ? remove_if_empty(xs, tx, "/local/domain/0/backend/vbd") : r;
+	for (int i = 0; r == 0 && i < 2; i++)
+		r = xs_gone_if_empty(xs, tx, classes[i]);
+	return r;
 }
 
 static int reduce_vm(struct xs_sync *xs, uint32_t tx, const char *vm)
@@ -403,7 +245,7 @@ static int reduce_vm(struct xs_sync *xs, uint32_t tx, const char *vm)
 		    strncmp(name, "crash-", 6) == 0)
 			continue;
 		snprintf(path, sizeof(path), "%s/%.64s", vm, name);
-		r = rm(xs, tx, path);
+		r = xs_gone(xs, tx, path);
 	}
 	free(names);
 	return r;
@@ -428,13 +270,13 @@ static int remove_body(struct xs_sync *xs, uint32_t tx, void *arg)
 		r = remove_backends(xs, tx, g->domid);
 		snprintf(path, sizeof(path), "/local/domain/%u", g->domid);
 		if (r == 0)
-			r = rm(xs, tx, path);
+			r = xs_gone(xs, tx, path);
 		snprintf(path, sizeof(path), "/libxl/%u", g->domid);
 		if (r == 0)
-			r = rm(xs, tx, path);
+			r = xs_gone(xs, tx, path);
 	}
 	if (r == 0)
-		r = g->crashed ? reduce_vm(xs, tx, vm) : rm(xs, tx, vm);
+		r = g->crashed ? reduce_vm(xs, tx, vm) : xs_gone(xs, tx, vm);
 	return r;
 }
 
@@ -470,7 +312,7 @@ static int trim_crashes(struct xs_sync *xs, uint32_t tx)
 		free(val);
 	}
 	free(names);
-	return r == 0 && count >= LAYOUT_CRASHES_MAX ? rm(xs, tx, oldest) : r;
+	return r == 0 && count >= LAYOUT_CRASHES_MAX ? xs_gone(xs, tx, oldest) : r;
 }
 
 struct crash {
@@ -502,7 +344,7 @@ int layout_forget_crash(struct xs_sync *xs, const char *uuid)
 	char path[80];
 
 	snprintf(path, sizeof(path), "/vm/%s", uuid);
-	return rm(xs, 0, path);
+	return xs_gone(xs, 0, path);
 }
 
 struct rename_arg {
@@ -552,7 +394,7 @@ static int reidentify_body(struct xs_sync *xs, uint32_t tx, void *arg)
 	put(&p, NULL, "vm", "/vm/%s", a->new_uuid);
 	put(&p, NULL, "name", "%s", a->name);
 	snprintf(path, sizeof(path), "/vm/%s", a->uuid);
-	return p.r == 0 ? rm(xs, tx, path) : p.r;
+	return p.r == 0 ? xs_gone(xs, tx, path) : p.r;
 }
 
 int layout_reidentify(struct xs_sync *xs, uint16_t domid, const char *uuid, const char *new_uuid,

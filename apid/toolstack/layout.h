@@ -16,16 +16,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "apid/guestcfg.h"
+#include "apid/toolstack/devices.h"
 #include "daemons/xs_client.h"
 
 #define LAYOUT_CRASHES_MAX 64
-
-/* One vbd, checked. */
-struct layout_disk {
-	uint32_t devid;
-	const struct guest_disk *disk;
-};
 
 struct layout {
 	uint16_t domid;
@@ -35,8 +29,8 @@ struct layout {
 	uint64_t store_gfn, console_gfn;
 	uint32_t store_port, console_port;
 	int64_t start_ms;
-	const struct layout_disk *disks;
-	unsigned ndisks;
+	const struct device *devs;
+	unsigned ndevs;
 };
 
 /* /local/domain/0, /local/pool/0 and the folders above guests.  Idempotent;
@@ -50,10 +44,6 @@ int layout_add(struct xs_sync *xs, const struct layout *l);
  * crash report instead.  Nodes of another guest that got the same domid are
  * left alone (uuid is compared).  Idempotent. */
 int layout_remove(struct xs_sync *xs, uint16_t domid, const char *uuid, bool crashed);
-
-/* What the block backend says of a new guest's disk: 1 it is ready for the
- * guest, 0 not yet, -EIO and *ret_error (owned) it can't serve it. */
-int layout_disk_ready(struct xs_sync *xs, uint16_t domid, uint32_t devid, char **ret_error);
 
 int layout_crash(struct xs_sync *xs, const char *uuid, const char *reason, int64_t at_ms);
 int layout_forget_crash(struct xs_sync *xs, const char *uuid);

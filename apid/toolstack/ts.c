@@ -22,7 +22,7 @@
 #define PAGES_PER_MIB 256u
 #define TARGET_MAX    500 /* bytes of a disk's path */
 #define DISKS_MAX     128 /* the schema's */
-#define DISK_WAIT_S   20  /* longer than the backend waits for an image's lock */
+#define DEV_WAIT_S    20  /* longer than the backend waits for an image's lock */
 
 int ts_init(struct ts *t)
 {
@@ -105,19 +105,21 @@ static int open_images(const struct guestcfg *g, int *ret_kernel, int *ret_ramdi
 	return 0;
 }
 
-static bool has_block_backend(void)
+/* Somebody answers at the door of a kind of backend. */
+static bool has_backend(char *(*door)(char buf[108]))
 {
 	char path[108];
-	int fd = path_blkd_sock(path) ? connect_unix(path, SOCK_STREAM) : -ENAMETOOLONG;
+	int fd = door(path) ? connect_unix(path, SOCK_STREAM) : -ENAMETOOLONG;
 
 	if (fd >= 0)
 		close(fd);
 	return fd >= 0;
 }
 
-static int disk_problem(struct problem *p, enum problem_code code, unsigned i, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
-static int disk_problem(struct problem *p, enum problem_code code, unsigned i, const char *fmt, ...)
+static int dev_problem(struct problem *p, enum problem_code code, const char *list, unsigned i,
+		       const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+static int dev_problem(struct problem *p, enum problem_code code, const char *list, unsigned i,
+		       const char *fmt, ...)
 {
 	va_list ap;
 
@@ -125,7 +127,7 @@ static int disk_problem(struct problem *p, enum problem_code code, unsigned i, c
 	va_start(ap, fmt);
 	vsnprintf(p->detail, sizeof(p->detail), fmt, ap);
 	va_end(ap);
-	snprintf(p->pointer, sizeof(p->pointer), "/disks/%u", i);
+	snprintf(p->pointer, sizeof(p->pointer), "/%s/%u", list, i);
 	return -EINVAL;
 }
 
@@ -138,25 +140,52 @@ static int check_disks(const struct guestcfg *g, struct problem *p)
 		const struct guest_disk *d = &g->disks[i];
 
 		if (!d->raw || d->elsewhere)
-			return disk_problem(p, PROB_NO_BACKEND, i,
-					    "disk %s: there is a backend for raw images and block "
-					    "devices of this host only; set ignore_devices to "
-					    "start without disks",
-					    d->vdev);
+			return dev_problem(p, PROB_NO_BACKEND, "disks", i,
+					   "disk %s: there is a backend for raw images and block "
+					   "devices of this host only; set ignore_devices to "
+					   "start without disks",
+					   d->vdev);
 		if (vdev_number(d->vdev, &a) < 0)
-			return disk_problem(p, PROB_INVALID_CONFIG, i,
-					    "'%s' is no device name; try xvda", d->vdev);
+			return dev_problem(p, PROB_INVALID_CONFIG, "disks", i,
+					   "'%s' is no device name; try xvda", d->vdev);
 		if (!d->target || d->target[0] != '/' || strlen(d->target) > TARGET_MAX)
-			return disk_problem(p, PROB_INVALID_CONFIG, i,
-					    "disk %s: the target must be an absolute path of at "
-					    "most %d bytes",
-					    d->vdev, TARGET_MAX);
+			return dev_problem(p, PROB_INVALID_CONFIG, "disks", i,
+					   "disk %s: the target must be an absolute path of at "
+					   "most %d bytes",
+					   d->vdev, TARGET_MAX);
 		for (unsigned k = 0; k < i; k++)
 			if (vdev_number(g->disks[k].vdev, &b) == 0 && a == b)
-				return disk_problem(p, PROB_INVALID_CONFIG, i,
-						    "two disks are named %s", d->vdev);
+				return dev_problem(p, PROB_INVALID_CONFIG, "disks", i,
+						   "two disks are named %s", d->vdev);
 	}
 	return 0;
+}
+
+static int check_vifs(const struct guestcfg *g, struct problem *p)
+{
+	for (unsigned i = 0; i < g->nvifs; i++)
+		if (g->vifs[i].elsewhere)
+			return dev_problem(p, PROB_NO_BACKEND, "vifs", i,
+					   "vif %s: the backend must be this host (leave out "
+					   "backend=)",
+					   g->vifs[i].mac);
+	return 0;
+}
+
+static int check_backends(const struct guestcfg *g, struct problem *p)
+{
+	const char *missing = g->ndisks && !has_backend(path_blkd_sock)	 ? "blkd"
+			      : g->nvifs && !has_backend(path_netd_sock) ? "netd"
+									 : NULL;
+
+	if (!missing)
+		return 0;
+	(void)problem_set(p, PROB_NO_BACKEND,
+			  "the guest has %u disk(s) and %u vif(s), and %s, which serves them, does "
+			  "not answer; start it, or set ignore_devices to start the guest without",
+			  g->ndisks, g->nvifs, missing);
+	snprintf(p->pointer, sizeof(p->pointer), "%s", *missing == 'b' ? "/disks" : "/vifs");
+	return -EINVAL;
 }
 
 int ts_check(const struct guestcfg *g, struct problem *p)
@@ -164,17 +193,12 @@ int ts_check(const struct guestcfg *g, struct problem *p)
 	int fds[2] = { -1, -1 };
 	int r = 0;
 
-	if ((g->nvifs || (g->ndisks && !has_block_backend())) && !g->ignore_devices) {
-		(void)problem_set(
-			p, PROB_NO_BACKEND,
-			"the guest has %u disk(s) and %u vif(s), and there is no backend for "
-			"them yet; set ignore_devices to start it without them",
-			g->ndisks, g->nvifs);
-		snprintf(p->pointer, sizeof(p->pointer), "%s", g->ndisks ? "/disks" : "/vifs");
-		return -EINVAL;
-	}
 	if (!g->ignore_devices)
+		r = check_backends(g, p);
+	if (r == 0 && !g->ignore_devices)
 		r = check_disks(g, p);
+	if (r == 0 && !g->ignore_devices)
+		r = check_vifs(g, p);
 	if (r == 0)
 		r = open_images(g, &fds[0], &fds[1], p);
 	fdpass_close(fds, 2);
@@ -256,30 +280,45 @@ out:
 	return r;
 }
 
-/* The backend has opened every image, or says why it can't. */
-static int wait_disks(struct ts *t, const struct layout *l, struct problem *p)
+int ts_wait_device(struct ts *t, uint16_t domid, const struct device *d, struct problem *p)
 {
-	uint64_t end = clock_mono_ns() + DISK_WAIT_S * 1000000000ull;
+	uint64_t end = clock_mono_ns() + DEV_WAIT_S * 1000000000ull;
 	char *why = NULL;
-	unsigned i = 0;
-	int r = 1;
+	int r = 0;
 
-	while (i < l->ndisks && r >= 0 && clock_mono_ns() < end) {
-		r = layout_disk_ready(t->xs, l->domid, l->disks[i].devid, &why);
+	while (r == 0 && clock_mono_ns() < end) {
+		r = device_ready(t->xs, domid, device_class(d), d->devid, &why);
 		if (r == 0)
 			usleep(5000);
-		else
-			i += r > 0;
 	}
-	if (i == l->ndisks)
+	if (r > 0)
 		return 0;
-	(void)disk_problem(p, xs_is_down(r) ? PROB_XENSTORE_DOWN : PROB_NO_BACKEND, i,
-			   "disk %s: %.400s", l->disks[i].disk->vdev,
-			   why	   ? why
-			   : r < 0 ? strerror(-r)
-				   : "the block backend does not answer; see blkd's log");
+	(void)problem_set(p, xs_is_down(r) ? PROB_XENSTORE_DOWN : PROB_NO_BACKEND, "%s %s: %.400s",
+			  d->disk ? "disk" : "vif", device_name(d),
+			  why	    ? why
+			  : r < 0   ? strerror(-r)
+			  : d->disk ? "the block backend does not answer; see blkd's log"
+				    : "the network backend does not answer; see netd's log");
 	free(why);
 	return r < 0 ? r : -ETIMEDOUT;
+}
+
+/* Every backend has its device open, or says why it can't. */
+static int wait_devices(struct ts *t, const struct layout *l, struct problem *p)
+{
+	unsigned i = 0, disks = 0;
+	int r = 0;
+
+	for (; r == 0 && i < l->ndevs; i++) {
+		const struct device *d = &l->devs[i];
+
+		r = ts_wait_device(t, l->domid, d, p);
+		if (r < 0 && p->code == PROB_NO_BACKEND)
+			snprintf(p->pointer, sizeof(p->pointer), "/%s/%u",
+				 d->disk ? "disks" : "vifs", d->disk ? i : i - disks);
+		disks += d->disk != NULL;
+	}
+	return r;
 }
 
 int ts_publish(struct ts *t, const struct guestcfg *g, const struct ts_guest *b, struct problem *p)
@@ -296,20 +335,21 @@ int ts_publish(struct ts *t, const struct guestcfg *g, const struct ts_guest *b,
 			    .store_port = b->pages.store_port,
 			    .console_port = b->pages.console_port,
 			    .start_ms = now_ms() };
-	struct layout_disk disks[DISKS_MAX];
+	struct device devs[DISKS_MAX + VIFS_MAX];
 	int r = ts_xs(t, p);
 
-	l.disks = disks;
+	l.devs = devs;
 	for (unsigned i = 0; r == 0 && !g->ignore_devices && i < g->ndisks && i < DISKS_MAX; i++) {
-		disks[i].disk = &g->disks[i];
-		r = vdev_number(g->disks[i].vdev, &disks[i].devid);
-		l.ndisks++;
+		devs[l.ndevs] = (struct device){ .disk = &g->disks[i] };
+		r = vdev_number(g->disks[i].vdev, &devs[l.ndevs++].devid);
 	}
+	for (unsigned i = 0; r == 0 && !g->ignore_devices && i < g->nvifs && i < VIFS_MAX; i++)
+		devs[l.ndevs++] = (struct device){ .devid = g->vifs[i].devid, .vif = &g->vifs[i] };
 	if (r < 0)
 		return r;
 	r = layout_add(t->xs, &l);
 	if (r == 0)
-		return wait_disks(t, &l, p);
+		return wait_devices(t, &l, p);
 	if (r < 0)
 		(void)problem_set(p, xs_is_down(r) ? PROB_XENSTORE_DOWN : PROB_INTERNAL,
 				  "can't write the guest's XenStore nodes: %s", strerror(-r));

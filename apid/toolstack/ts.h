@@ -33,6 +33,8 @@ struct ts_guest {
 int ts_build(struct ts *t, const struct guestcfg *g, struct ts_guest *ret, struct problem *p);
 /* Its XenStore nodes, and INTRODUCE. */
 int ts_publish(struct ts *t, const struct guestcfg *g, const struct ts_guest *b, struct problem *p);
+/* Until a device that is in XenStore has its backend ready. */
+int ts_wait_device(struct ts *t, uint16_t domid, const struct device *d, struct problem *p);
 /* Kernel and ramdisk can be read and devices have a backend: what can be told
  * before anything is made. */
 int ts_check(const struct guestcfg *g, struct problem *p);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -55,6 +56,25 @@ int xs_putf(struct xs_sync *xs, uint32_t tx, const char *perms, const char *val,
 	n = vsnprintf(path, sizeof(path), fmt, ap);
 	va_end(ap);
 	return n < (int)sizeof(path) ? xs_put(xs, tx, path, val, perms) : -ENAMETOOLONG;
+}
+
+int xs_gone(struct xs_sync *xs, uint32_t tx, const char *path)
+{
+	int r = xs_sync_rm(xs, tx, path);
+
+	return r == -ENOENT ? 0 : r;
+}
+
+int xs_gone_if_empty(struct xs_sync *xs, uint32_t tx, const char *path)
+{
+	char *names = NULL;
+	size_t len = 0;
+	int r = xs_sync_directory(xs, tx, path, &names, &len);
+
+	free(names);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	return len == 0 ? xs_gone(xs, tx, path) : 0;
 }
 
 bool xs_is_down(int r)

@@ -25,6 +25,10 @@ int xs_put(struct xs_sync *xs, uint32_t tx, const char *path, const char *val, c
 int xs_putf(struct xs_sync *xs, uint32_t tx, const char *perms, const char *val, const char *fmt,
 	    ...) __attribute__((format(printf, 5, 6)));
 
+/* Remove a node; one whose parent is missing is gone all the same. */
+int xs_gone(struct xs_sync *xs, uint32_t tx, const char *path);
+int xs_gone_if_empty(struct xs_sync *xs, uint32_t tx, const char *path);
+
 /* True for errors that mean the connection, not the request, failed. */
 bool xs_is_down(int r);
 

@@ -1,0 +1,67 @@
+/* apid/vifcfg.h - a network interface of a guest, checked: xl's keys, and what
+ * this host adds to them (allow, rx_* and tx_*).
+ *
+ * What passes here is safe to stand in a XenStore node, an interface's name or
+ * a rule; netd looks at it once more all the same.
+ */
+#ifndef APID_VIFCFG_H
+#define APID_VIFCFG_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "apid/problem.h"
+
+#define VIFS_MAX      64 /* the schema's */
+#define VIF_DEVID_MAX 255
+#define VIF_NAME_MAX  15 /* IFNAMSIZ - 1 */
+#define VIF_TEXT_MAX  255
+#define MAC_LEN	      17
+
+enum vif_allow {		      /* frames of the guest that are let through all the same */
+		 VIF_ALLOW_MAC = 1,   /* any source address */
+		 VIF_ALLOW_IP = 2,    /* any address although ip= is given */
+		 VIF_ALLOW_BPDU = 4,  /* link-local groups: STP, LACP */
+		 VIF_ALLOW_RA = 8,    /* router advertisements and redirects */
+		 VIF_ALLOW_DHCP = 16, /* answers of a DHCP server */
+		 VIF_ALLOW_VLAN = 32, /* frames with a VLAN tag */
+		 VIF_ALLOW_ALL = 63
+};
+
+struct guest_vif {
+	uint32_t devid;
+	char mac[MAC_LEN + 1]; /* lower case; "": none yet */
+	char bridge[65];
+	char script[32]; /* vif-bridge, vif-openvswitch, vif-route or vif-nat */
+	char vifname[VIF_NAME_MAX + 1], gatewaydev[VIF_NAME_MAX + 1];
+	char ip[VIF_TEXT_MAX + 1]; /* addresses, one space between; "" */
+	char vlan[VIF_TEXT_MAX + 1];
+	uint64_t rate_bytes; /* in each interval; 0: no limit */
+	uint32_t rate_usecs;
+	uint32_t mtu; /* 0: the bridge's */
+	unsigned allow;
+	bool trusted;
+	/* As the guest sees it; bytes a second and bytes at once, 0: no limit. */
+	uint64_t rx_rate, rx_burst, tx_rate, tx_burst;
+	bool elsewhere; /* another domain's backend */
+};
+
+/* o fits the schema's Vif.  at: its place in the list, for p->pointer and for
+ * devid where none is given.  0, or -EINVAL and *p. */
+int vifcfg_parse(json_object *o, unsigned at, struct guest_vif *ret, struct problem *p);
+
+/* xl's rate: "10Mb/s", "1GB/s@30ms" to bytes in each interval.  -EINVAL: not of
+ * this form; -ERANGE: too large, or less than one byte in an interval. */
+int vifcfg_rate(const char *s, uint64_t *ret_bytes, uint32_t *ret_usecs);
+
+/* Six bytes as aa:bb:cc:dd:ee:ff in lower case.  -EINVAL also for a group
+ * address and for all zeroes. */
+int vifcfg_mac(const char *s, char ret[MAC_LEN + 1]);
+void vifcfg_mac_new(char ret[MAC_LEN + 1]); /* 00:16:3e and random bits, as libxl */
+
+/* "bpdu+ra" to bits and back (ret holds 32 bytes).  -EINVAL. */
+int vifcfg_allow(const char *s, unsigned *ret);
+void vifcfg_allow_text(unsigned allow, char ret[32]);
+
+#endif
