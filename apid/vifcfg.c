@@ -1,18 +1,15 @@
 /* apid/vifcfg.c - the words of a vif, each checked for itself. */
 #include "apid/vifcfg.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/random.h>
 
 #include "apid/json.h"
 
 #define RATE_USECS_DEFAULT 50000u /* xl-network-configuration(5) */
-#define ADDRESSES_MAX	   16
 
 struct ctx {
 	struct problem *p;
@@ -115,27 +112,6 @@ int vifcfg_rate(const char *s, uint64_t *ret_bytes, uint32_t *ret_usecs)
 
 /* ---- MAC ---- */
 
-int vifcfg_mac(const char *s, char ret[MAC_LEN + 1])
-{
-	static const char hex[] = "0123456789abcdef";
-	char out[MAC_LEN + 1];
-	bool zero = true;
-
-	for (int i = 0; i < MAC_LEN; i++) {
-		char c = s[i] >= 'A' && s[i] <= 'F' ? (char)(s[i] + 32) : s[i];
-
-		if (i % 3 == 2 ? c != ':' : !c || !strchr(hex, c))
-			return -EINVAL;
-		zero &= c == '0' || c == ':';
-		out[i] = c;
-	}
-	out[MAC_LEN] = '\0';
-	if (s[MAC_LEN] || zero || (strchr(hex, out[1]) - hex) & 1)
-		return -EINVAL;
-	memcpy(ret, out, sizeof(out));
-	return 0;
-}
-
 void vifcfg_mac_new(char ret[MAC_LEN + 1])
 {
 	uint8_t b[3];
@@ -145,65 +121,7 @@ void vifcfg_mac_new(char ret[MAC_LEN + 1])
 	snprintf(ret, MAC_LEN + 1, "00:16:3e:%02x:%02x:%02x", b[0] & 0x7f, b[1], b[2]);
 }
 
-/* ---- allow ---- */
-
-static const struct {
-	const char *word;
-	unsigned bit;
-} allows[] = {
-	{ "mac", VIF_ALLOW_MAC }, { "ip", VIF_ALLOW_IP },     { "bpdu", VIF_ALLOW_BPDU },
-	{ "ra", VIF_ALLOW_RA },	  { "dhcp", VIF_ALLOW_DHCP }, { "vlan", VIF_ALLOW_VLAN },
-	{ "all", VIF_ALLOW_ALL },
-};
-#define ALLOWS (sizeof(allows) / sizeof(allows[0]))
-
-int vifcfg_allow(const char *s, unsigned *ret)
-{
-	unsigned bits = 0;
-
-	while (*s) {
-		size_t n = strcspn(s, "+"), i;
-
-		for (i = 0; i < ALLOWS; i++)
-			if (strlen(allows[i].word) == n && strncmp(allows[i].word, s, n) == 0)
-				break;
-		if (i == ALLOWS)
-			return -EINVAL;
-		bits |= allows[i].bit;
-		s += n;
-		if (*s == '+' && !*++s)
-			return -EINVAL;
-	}
-	*ret = bits;
-	return 0;
-}
-
-void vifcfg_allow_text(unsigned allow, char ret[32])
-{
-	size_t n = 0;
-
-	ret[0] = '\0';
-	if (allow == VIF_ALLOW_ALL) {
-		snprintf(ret, 32, "all");
-		return;
-	}
-	for (size_t i = 0; i < ALLOWS - 1; i++)
-		if (allow & allows[i].bit)
-			n += (size_t)snprintf(ret + n, 32 - n, "%s%s", n ? "+" : "",
-					      allows[i].word);
-}
-
 /* ---- names and addresses ---- */
-
-/* What Linux and a shell both take as an interface's name. */
-static bool is_ifname(const char *s, size_t n)
-{
-	static const char ok[] =
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
-
-	return n > 0 && n <= VIF_NAME_MAX && strspn(s, ok) >= n && s[0] != '-' &&
-	       !(n <= 2 && s[0] == '.' && s[n - 1] == '.');
-}
 
 /* "10", "10/20", "1-4", "10p": of digits and these; netd knows what they mean. */
 static bool is_tags(const char *s)
@@ -216,7 +134,7 @@ static int take_bridge(struct ctx *c, const char *s, struct guest_vif *v)
 {
 	size_t n = strcspn(s, ":");
 
-	if (!is_ifname(s, n) || (s[n] && !is_tags(s + n + 1)))
+	if (!vif_is_ifname(s, n) || (s[n] && !is_tags(s + n + 1)))
 		return bad(c, "bridge", "'%.40s' is no bridge's name; it looks like xenbr0", s);
 	snprintf(v->bridge, sizeof(v->bridge), "%s", s);
 	return 0;
@@ -224,7 +142,7 @@ static int take_bridge(struct ctx *c, const char *s, struct guest_vif *v)
 
 static int take_ifname(struct ctx *c, const char *member, const char *s, char *ret)
 {
-	if (!is_ifname(s, strlen(s)))
+	if (!vif_is_ifname(s, strlen(s)))
 		return bad(c, member,
 			   "%s '%.40s' is no interface's name: at most 15 of letters, digits, "
 			   "- _ and .",
@@ -233,44 +151,23 @@ static int take_ifname(struct ctx *c, const char *member, const char *s, char *r
 	return 0;
 }
 
-/* "10.0.0.1", "10.0.0.1/24", "fd00::1/64". */
-static bool is_address(const char *s)
-{
-	char text[64], *slash;
-	uint8_t raw[16];
-	bool six = strchr(s, ':') != NULL;
-
-	if (strlen(s) >= sizeof(text))
-		return false;
-	snprintf(text, sizeof(text), "%s", s);
-	slash = strchr(text, '/');
-	if (slash) {
-		size_t n = strlen(slash + 1);
-
-		*slash = '\0';
-		if (n < 1 || n > 3 || strspn(slash + 1, "0123456789") != n ||
-		    atoi(slash + 1) > (six ? 128 : 32))
-			return false;
-	}
-	return inet_pton(six ? AF_INET6 : AF_INET, text, raw) == 1;
-}
-
 static int take_ip(struct ctx *c, const char *s, struct guest_vif *v)
 {
-	char text[VIF_TEXT_MAX + 1], *save = NULL;
-	unsigned n = 0;
+	struct vif_addr list[VIF_ADDRS_MAX];
+	char word[VIF_ADDR_TEXT], *save = NULL, text[VIF_TEXT_MAX + 1];
 	size_t at = 0;
+	int n;
 
 	if (strlen(s) > VIF_TEXT_MAX)
 		return bad(c, "ip", "ip has more than %d characters", VIF_TEXT_MAX);
+	n = vif_addrs_parse(s, list, word);
+	if (n == -E2BIG)
+		return bad(c, "ip", "more than %d addresses", VIF_ADDRS_MAX);
+	if (n < 0)
+		return bad(c, "ip", "'%s' is no IP address; it looks like 10.0.0.2", word);
 	snprintf(text, sizeof(text), "%s", s);
-	for (char *w = strtok_r(text, " \t", &save); w; w = strtok_r(NULL, " \t", &save)) {
-		if (!is_address(w))
-			return bad(c, "ip", "'%.60s' is no IP address; it looks like 10.0.0.2", w);
-		if (n++ == ADDRESSES_MAX)
-			return bad(c, "ip", "more than %d addresses", ADDRESSES_MAX);
+	for (char *w = strtok_r(text, " \t", &save); w; w = strtok_r(NULL, " \t", &save))
 		at += (size_t)snprintf(v->ip + at, sizeof(v->ip) - at, "%s%s", at ? " " : "", w);
-	}
 	return 0;
 }
 
@@ -310,7 +207,7 @@ static int take_names(struct ctx *c, json_object *o, struct guest_vif *v)
 	const char *s = json_str(o, "mac", NULL);
 	int r = 0;
 
-	if (s && vifcfg_mac(s, v->mac) < 0)
+	if (s && vif_mac_parse(s, v->mac) < 0)
 		return bad(c, "mac",
 			   "'%.40s' is no address of one interface; it looks like "
 			   "00:16:3e:12:34:56 (an odd first byte would be a group)",
@@ -353,7 +250,7 @@ int vifcfg_parse(json_object *o, unsigned at, struct guest_vif *ret, struct prob
 	if (r == 0 && s)
 		r = take_rate(&c, s, &v);
 	s = json_str(o, "allow", "");
-	if (r == 0 && vifcfg_allow(s, &v.allow) < 0)
+	if (r == 0 && vif_allow_parse(s, &v.allow) < 0)
 		r = bad(&c, "allow",
 			"allow '%.40s': say mac, ip, bpdu, ra, dhcp, vlan or all, joined by +", s);
 	if (r == 0 && strcmp(json_str(o, "type", "vif"), "ioemu") == 0)

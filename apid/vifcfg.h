@@ -12,22 +12,11 @@
 #include <stdint.h>
 
 #include "apid/problem.h"
+#include "proto/vif_words.h"
 
 #define VIFS_MAX      64 /* the schema's */
 #define VIF_DEVID_MAX 255
-#define VIF_NAME_MAX  15 /* IFNAMSIZ - 1 */
 #define VIF_TEXT_MAX  255
-#define MAC_LEN	      17
-
-enum vif_allow {		      /* frames of the guest that are let through all the same */
-		 VIF_ALLOW_MAC = 1,   /* any source address */
-		 VIF_ALLOW_IP = 2,    /* any address although ip= is given */
-		 VIF_ALLOW_BPDU = 4,  /* link-local groups: STP, LACP */
-		 VIF_ALLOW_RA = 8,    /* router advertisements and redirects */
-		 VIF_ALLOW_DHCP = 16, /* answers of a DHCP server */
-		 VIF_ALLOW_VLAN = 32, /* frames with a VLAN tag */
-		 VIF_ALLOW_ALL = 63
-};
 
 struct guest_vif {
 	uint32_t devid;
@@ -55,13 +44,6 @@ int vifcfg_parse(json_object *o, unsigned at, struct guest_vif *ret, struct prob
  * this form; -ERANGE: too large, or less than one byte in an interval. */
 int vifcfg_rate(const char *s, uint64_t *ret_bytes, uint32_t *ret_usecs);
 
-/* Six bytes as aa:bb:cc:dd:ee:ff in lower case.  -EINVAL also for a group
- * address and for all zeroes. */
-int vifcfg_mac(const char *s, char ret[MAC_LEN + 1]);
 void vifcfg_mac_new(char ret[MAC_LEN + 1]); /* 00:16:3e and random bits, as libxl */
-
-/* "bpdu+ra" to bits and back (ret holds 32 bytes).  -EINVAL. */
-int vifcfg_allow(const char *s, unsigned *ret);
-void vifcfg_allow_text(unsigned allow, char ret[32]);
 
 #endif

@@ -74,7 +74,7 @@ static void put_vif_back(struct put *p, const struct guest_vif *v)
 	put(p, NULL, "bridge", "%s", v->bridge);
 	put(p, NULL, "handle", "%u", v->devid);
 	put(p, NULL, "type", "vif");
-	vifcfg_allow_text(v->allow, allow);
+	vif_allow_text(v->allow, allow);
 	if (allow[0])
 		put(p, NULL, "allow", "%s", allow);
 	put_limit(p, "rx-rate", "rx-burst", v->rx_rate, v->rx_burst);
