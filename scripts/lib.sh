@@ -5,13 +5,13 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 say() { printf '%s\n' "==> $*"; }
 die() { printf '%s\n' "${0##*/}: $*" >&2; exit 1; }
 
-# packages_named base|all: the names of scripts/packages.
+# packages_named base|guest|all: the names of scripts/packages.
 packages_named() {
-	awk -v all="$([ "$1" = all ] && echo 1)" \
-		'/^[^#]/ && NF && (all || $2 != "test") { print $1 }' "$TOP/scripts/packages"
+	awk -v want="$1" '/^[^#]/ && NF && (want == "all" || $2 == (want == "base" ? "" : want)) { print $1 }' \
+		"$TOP/scripts/packages"
 }
 
-# packages_missing base|all: those that are not installed.
+# packages_missing base|guest|all: those that are not installed.
 packages_missing() {
 	local have p
 	have=" $(dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' 2>/dev/null |
