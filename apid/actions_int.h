@@ -24,6 +24,16 @@ int act_resume_start(struct worker *w, struct task *t, bool paused, bool restart
 int act_clear(struct worker *w, struct task *t, const struct run *run, const struct dom_end *end,
 	      bool restart);
 
+/* What the configured action becomes for a guest that keeps crashing, and how
+ * long to wait before it is started again. end's detail tells of it. */
+enum end_action restart_decide(struct worker *w, struct task *t, const struct run *run,
+			       enum end_action act, struct dom_end *end, uint64_t *ret_pause_ms);
+bool restart_wanted(enum end_action act);
+/* For tasks_settle: the parked end of a guest that waits to be started again. */
+bool restart_pending(struct task *t, void *arg);
+/* t->prob says why; a transient domain becomes a remnant. */
+void restart_failed(struct worker *w, struct task *t);
+
 int run_create(struct task *t, struct worker *w, enum task_wake why);
 int run_start(struct task *t, struct worker *w, enum task_wake why);
 int run_end(struct task *t, struct worker *w, enum task_wake why);

@@ -31,8 +31,9 @@ struct apid {
 	struct host_state host;
 	char host_uuid[UUID_LEN + 1];
 	int64_t started_ms;
-	struct helpers *helpers; /* apid/call.h */
-	int watch_fd;		 /* eventfd: the watcher should look now */
+	struct helpers *helpers;   /* apid/call.h */
+	uint64_t restart_pause_ms; /* apid/restart.c */
+	int watch_fd;		   /* eventfd: the watcher should look now */
 	_Atomic uint64_t requests, rpc_calls, sse_streams, consoles;
 };
 

@@ -57,14 +57,16 @@ int doms_run_up(struct doms *ds, struct dom *d, bool paused, bool restarted, str
 		 restarted ? "true" : "false");
 	r = db_run(ds->db,
 		   "UPDATE domains SET running = 1, end_reason = NULL, end_detail = NULL, "
-		   "end_at = NULL, remnant = 0 WHERE uuid = ?",
-		   "s", d->uuid);
+		   "end_at = NULL, remnant = 0, quick_crashes = ? WHERE uuid = ?",
+		   "is", (int64_t)(restarted ? d->quick_crashes : 0), d->uuid);
 	if (r == 0)
 		doms_event(ds, "domain.started", d, extra);
 	r = doms_finish(ds, r, p);
 	if (r == 0) {
 		d->running = true;
 		d->end = (struct dom_end){ 0 };
+		if (!restarted)
+			d->quick_crashes = 0;
 	}
 	return r;
 }
@@ -189,6 +191,39 @@ int doms_run_over(struct doms *ds, struct dom *d, const struct dom_end *end, boo
 	if (drop)
 		doms_forget(ds, d);
 	return 0;
+}
+
+int doms_retire(struct doms *ds, struct dom *d, const char *why, struct problem *p)
+{
+	struct dom_end end = d->end;
+	size_t at = strlen(end.detail);
+	int r;
+
+	if (d->persistent || d->domid)
+		return 0;
+	snprintf(end.detail + at, sizeof(end.detail) - at, "%snot restarted: %s", at ? "; " : "",
+		 why);
+	r = doms_begin(ds, p);
+	if (r < 0)
+		return r;
+	r = db_run(ds->db, "UPDATE domains SET end_detail = ?, remnant = 1 WHERE uuid = ?", "ss",
+		   end.detail, d->uuid);
+	if (r == 0)
+		r = trim_remnants(ds, d);
+	r = doms_finish(ds, r, p);
+	if (r == 0) {
+		d->end = end;
+		d->remnant = true;
+	}
+	return r;
+}
+
+void doms_count_crashes(struct doms *ds, struct dom *d, unsigned n)
+{
+	d->quick_crashes = n;
+	/* Unwritten, a restart of this process forgets it: a few more tries. */
+	(void)db_run(ds->db, "UPDATE domains SET quick_crashes = ? WHERE uuid = ?", "is",
+		     (int64_t)n, d->uuid);
 }
 
 int doms_split(struct doms *ds, struct dom *d, const char *new_uuid, const char *new_name,

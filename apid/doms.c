@@ -138,6 +138,7 @@ static int load_row(sqlite3_stmt *row, void *arg)
 		snprintf(d->end.detail, sizeof(d->end.detail), "%s", db_text(row, 12));
 	d->end.at_ms = db_int(row, 13);
 	d->remnant = db_int(row, 14);
+	d->quick_crashes = (unsigned)db_int(row, 15);
 	if (d->domid >= HVC_DOMID_FIRST_RESERVED)
 		d->domid = 0;
 	if (doms_insert(ds, d) < 0)
@@ -158,7 +159,8 @@ int doms_new(struct db *db, struct events *ev, struct doms **ret)
 	r = db_query(
 		db,
 		"SELECT uuid, name, config, persistent, revision, defined_at, domid, created_ns, "
-		"started_at, running, target_kib, end_reason, end_detail, end_at, remnant "
+		"started_at, running, target_kib, end_reason, end_detail, end_at, remnant, "
+		"quick_crashes "
 		"FROM domains",
 		load_row, ds, "");
 	if (r < 0) {

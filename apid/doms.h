@@ -5,9 +5,9 @@
  * the watcher (apid/watch.c) refreshes; readers never wait for the hypervisor.
  *
  * A domain without a run is shutoff, or crashed when its last run ended so.
- * A transient domain is forgotten when it ends; if it crashed it stays as a
- * remnant (so that one can ask why) until its name or UUID is used again, it
- * is deleted, or DOMS_REMNANTS_MAX others have crashed since.
+ * A transient domain is forgotten when it ends; if it crashed, or was to be
+ * restarted and could not, it stays as a remnant (so that one can ask why) until its name or UUID
+ * is used again, it is deleted, or DOMS_REMNANTS_MAX others have crashed since.
  */
 #ifndef APID_DOMS_H
 #define APID_DOMS_H
@@ -51,6 +51,7 @@ struct dom {
 	bool info_ok;
 	char *tty; /* owned, or NULL */
 	struct dom_end end;
+	unsigned quick_crashes; /* in a row; apid/restart.c */
 };
 
 struct doms {
@@ -100,6 +101,9 @@ int doms_run_over(struct doms *ds, struct dom *d, const struct dom_end *end, boo
 /* Rename-restart: the run of d moves to a new transient domain. */
 int doms_split(struct doms *ds, struct dom *d, const char *new_uuid, const char *new_name,
 	       struct problem *p);
+/* A transient domain that could not be started again stays as a remnant. */
+int doms_retire(struct doms *ds, struct dom *d, const char *why, struct problem *p);
+void doms_count_crashes(struct doms *ds, struct dom *d, unsigned n);
 int doms_set_target(struct doms *ds, struct dom *d, uint64_t kib);
 void doms_event(struct doms *ds, const char *type, const struct dom *d, const char *extra);
 

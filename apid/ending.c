@@ -18,9 +18,9 @@
 #include "apid/toolstack/xstxn.h"
 #include "daemons/log.h"
 
-#define PANIC_TAIL     8192 /* bytes of the console's log that are looked through */
-#define PANIC_TRIES    4
-#define QUICK_CRASH_MS 5000 /* a guest that crashes this soon isn't restarted */
+#define PANIC_TAIL  8192 /* bytes of the console's log that are looked through */
+#define PANIC_TRIES 4
+#define WAITING	    "waiting before the restart"
 
 /* ---- leftovers ---- */
 
@@ -231,30 +231,29 @@ static int rename_away(struct worker *w, struct task *t, const struct run *run)
 	return r;
 }
 
-static bool action_restarts(enum end_action act)
-{
-	return act == END_RESTART || act == END_RENAME_RESTART || act == END_COREDUMP_RESTART;
-}
-
+/* Once: an interrupted end goes on with what was decided. */
 static enum end_action decide(struct worker *w, struct task *t, const struct run *run,
 			      struct dom_end *end)
 {
 	enum end_action act = END_DESTROY;
 	struct problem ignored;
+	uint64_t pause_ms;
 	struct guestcfg g;
 
+	if (json_has(t->args, "action"))
+		return (enum end_action)json_int(t->args, "action", END_DESTROY);
 	if (act_cfg(w->a, t->uuid, &g, &ignored) == 0) {
 		act = dom_action(&g, end->reason);
 		guestcfg_fini(&g);
 	}
 	if (act == END_COREDUMP_DESTROY || act == END_COREDUMP_RESTART)
 		log_warn(0, "'%s': no core dump is written: not available yet", t->name);
-	if (action_restarts(act) && dom_end_is_crash(end->reason) && run->started_at &&
-	    end->at_ms - run->started_at < QUICK_CRASH_MS) {
-		log_warn(0, "'%s' crashed within %d s of its start: not restarted", t->name,
-			 QUICK_CRASH_MS / 1000);
-		act = END_DESTROY;
-	}
+	act = restart_decide(w, t, run, act, end, &pause_ms);
+	json_object_object_add(t->args, "detail", json_object_new_string(end->detail));
+	json_object_object_add(t->args, "action", json_object_new_int(act));
+	json_object_object_add(t->args, "restart", json_object_new_boolean(restart_wanted(act)));
+	json_object_object_add(t->args, "pause_ms", json_object_new_int64((int64_t)pause_ms));
+	task_save_args(w->a->tasks, t);
 	return act;
 }
 
@@ -267,9 +266,7 @@ static int end_old(struct worker *w, struct task *t, const struct run *run, bool
 	if (r < 0)
 		return r;
 	act = decide(w, t, run, &end);
-	*ret_restart = action_restarts(act);
-	json_object_object_add(t->args, "restart", json_object_new_boolean(*ret_restart));
-	task_save_args(w->a->tasks, t);
+	*ret_restart = restart_wanted(act);
 	log_info("'%s' (domid %u) ended: %s%s%s", t->name, run->domid, end.reason,
 		 end.detail[0] ? ": " : "", end.detail);
 	if (dom_end_is_crash(end.reason))
@@ -283,6 +280,20 @@ static int end_old(struct worker *w, struct task *t, const struct run *run, bool
 		tasks_settle(w->a->tasks, t->uuid, settle_ended,
 			     *ret_restart ? (void *)end.reason : (void *)"an end without restart");
 	return r;
+}
+
+/* True: the guest is to be started later than now. */
+static bool park_restart(struct worker *w, struct task *t)
+{
+	int64_t pause_ms = json_int(t->args, "pause_ms", 0), latest = uptime_ms() + pause_ms;
+
+	if (!pause_ms)
+		return false;
+	if (!t->deadline_ms || t->deadline_ms > latest)
+		t->deadline_ms = latest;
+	task_step(w->a->tasks, t, 50, WAITING);
+	apid_watch_now(w->a);
+	return true;
 }
 
 int run_end(struct task *t, struct worker *w, enum task_wake why)
@@ -312,9 +323,16 @@ int run_end(struct task *t, struct worker *w, enum task_wake why)
 			t->recovery = "resumed";
 	}
 	if (r == 0 && restart) {
-		task_step(w->a->tasks, t, 50, "restart");
+		if (why == TASK_WAKE_RECOVERED)
+			t->recovery = "resumed";
+		if ((why == TASK_WAKE_START || strcmp(t->step, WAITING) == 0) &&
+		    why != TASK_WAKE_DEADLINE && park_restart(w, t))
+			return TASK_PARK;
+		task_step(w->a->tasks, t, 60, "restart");
 		r = why == TASK_WAKE_RECOVERED ? act_resume_start(w, t, false, true)
 					       : act_start(w, t, false, true);
+		if (r < 0)
+			restart_failed(w, t);
 		outcome = t->prob;
 		if (r == 0)
 			outcome = (struct problem){ 0 };
@@ -341,6 +359,23 @@ int action_end(struct apid *a, struct dom *d)
 	return 0;
 }
 
+/* Between two runs: the next one does not come. */
+static int cancel_restart(struct worker *w, struct task *t)
+{
+	struct problem ignored;
+	struct dom *d;
+
+	if (!tasks_has_open(w->a->tasks, t->uuid, "domain.end"))
+		return problem_set(&t->prob, PROB_WRONG_STATE, "'%s' is not running", t->name);
+	tasks_settle(w->a->tasks, t->uuid, restart_pending, NULL);
+	doms_lock(w->a->doms);
+	d = doms_by_uuid(w->a->doms, t->uuid);
+	if (d && !d->persistent)
+		(void)doms_undefine(w->a->doms, d, &ignored); /* or swept at the next start */
+	doms_unlock(w->a->doms);
+	return 0;
+}
+
 int run_destroy(struct task *t, struct worker *w, enum task_wake why)
 {
 	struct dom_end end = { .reason = "destroyed", .at_ms = now_ms() };
@@ -358,7 +393,7 @@ int run_destroy(struct task *t, struct worker *w, enum task_wake why)
 	if (r < 0)
 		return r;
 	if (!run.domid)
-		return problem_set(&t->prob, PROB_WRONG_STATE, "'%s' is not running", t->name);
+		return cancel_restart(w, t);
 	task_domid(w->a->tasks, t, run.domid);
 	doms_lock(w->a->doms);
 	d = doms_by_uuid(w->a->doms, t->uuid);

@@ -37,7 +37,7 @@
 
 struct config {
 	char *tcp, *socket, *user, *log_level;
-	uint64_t threads, connections, workers, urgent, helpers, heartbeat, request;
+	uint64_t threads, connections, workers, urgent, helpers, heartbeat, request, restart_pause;
 };
 
 static const struct opt options[] = {
@@ -61,6 +61,9 @@ static const struct opt options[] = {
 	  "seconds between signs of life on an idle event stream" },
 	{ "request-timeout", 0, OPT_U64, "75", 1, 3600, offsetof(struct config, request),
 	  "seconds a client has to send a whole request" },
+	{ "restart-pause", 0, OPT_U64, "1000", 1, 60000, offsetof(struct config, restart_pause),
+	  "milliseconds before a guest that crashed soon after its start is started again; "
+	  "doubles each time" },
 	{ "log-level", 'l', OPT_STR, "info", 0, 0, offsetof(struct config, log_level),
 	  "err, warn, info or debug" },
 	{ NULL },
@@ -247,6 +250,7 @@ static int open_parts(struct server *s)
 		return log_err(r, "start");
 	pthread_mutex_init(&a->host.lock, NULL);
 	a->started_ms = now_ms();
+	a->restart_pause_ms = s->cfg.restart_pause;
 	if (db_begin(a->db) == 0) {
 		(void)events_add(a->ev, "service.started", NULL,
 				 "{\"version\":\"" DZ_VERSION "\"}");

@@ -260,6 +260,7 @@ int run_start(struct task *t, struct worker *w, enum task_wake why)
 	if (run.domid)
 		return problem_set(&t->prob, PROB_WRONG_STATE, "'%s' is running already (domid %u)",
 				   t->name, run.domid);
+	tasks_settle(w->a->tasks, t->uuid, restart_pending, NULL); /* this is the restart */
 	return act_start(w, t, paused, false);
 }
 

@@ -307,19 +307,61 @@ def test_a_guest_that_crashes_says_why_in_the_api_in_xenstore_and_in_events(stac
     stack.xs("rm", f"/vm/{d['uuid']}")
 
 
-def test_on_crash_preserve_keeps_the_guest_and_restart_does_not_loop(stack, ctx):
-    d = ctx.create("stays", kernel=ctx.crash, on_crash="preserve")
-    wait_until("the crash", lambda: ctx.api.ok("GET", "/v1/domains/stays")["last_end"])
-    kept = ctx.api.ok("GET", "/v1/domains/stays")
-    assert kept["state"] == "crashed" and kept["domid"] == d["domid"] and "crashed" in kept["flags"]
-    ctx.destroy("stays")
-    d = ctx.create("loops", kernel=ctx.crash, on_crash="restart")
-    wait_until("its end", lambda: ctx.api.ok("GET", "/v1/domains/loops")["domid"] is None)
-    wait_until("its task", lambda: not ctx.api.ok("GET", "/v1/domains/loops")["tasks"])
-    loops = ctx.api.ok("GET", "/v1/domains/loops")
-    assert loops["state"] == "crashed" and loops["domid"] is None  # it died at once: not tried again
-    ctx.api.ok("DELETE", "/v1/domains/loops")
-    assert stack.xs("exists", f"/vm/{d['uuid']}", ok=False).code
+def test_on_crash_preserve_keeps_the_guest(stack, ctx):
+    ctx.api.ok("POST", "/v1/domains?start=true&wait=30", {"name": "kept", "kernel": ctx.crash, "memory_mib": 16,
+                                                          "on_crash": "preserve"})
+    wait_until("the crash", lambda: ctx.api.ok("GET", "/v1/domains/kept")["state"] == "crashed")
+    kept = ctx.api.ok("GET", "/v1/domains/kept")
+    assert kept["domid"] and "crashed" in kept["flags"] and stack.guest_pids(kept["domid"])
+    ctx.destroy("kept")
+    ctx.api.problem("not-found", "GET", "/v1/domains/kept")
+
+
+def crashing(a, ctx, name, **more):
+    a.api.ok("POST", "/v1/domains?start=true&wait=30", {"name": name, "kernel": ctx.crash, "memory_mib": 16,
+                                                        "on_crash": "restart", **more})
+
+
+def ends(a, name):
+    return [t for t in a.api.ok("GET", "/v1/tasks?limit=100")["tasks"]
+            if t["type"] == "domain.end" and t["domain_name"] == name]
+
+
+def test_a_guest_that_keeps_crashing_is_restarted_five_times_and_then_left_with_the_reason(stack, ctx):
+    with Apid(stack, "loop", "--restart-pause=20") as a:
+        wait_until("the hypervisor to be seen", lambda: a.api.ok("GET", "/v1/host")["parts"]["hvd"] == "up")
+        crashing(a, ctx, "loops")
+        wait_until("an end to it", lambda: len(ends(a, "loops")) == 6 and all(t["ended_at"] for t in ends(a, "loops")))
+        d = a.api.ok("GET", "/v1/domains/loops")
+        assert d["state"] == "crashed" and d["domid"] is None, d
+        assert "not restarted: 6 crashes in a row" in d["last_end"]["detail"], d["last_end"]
+        assert {t["state"] for t in ends(a, "loops")} == {"succeeded"}
+        events = a.api.ok("GET", f"/v1/events?limit=1000&domain={d['uuid']}")["events"]
+        assert sum(e["type"] == "domain.started" for e in events) == 6
+        a.api.ok("DELETE", "/v1/domains/loops")
+
+
+def test_between_two_restarts_a_guest_can_be_destroyed_and_a_killed_apid_goes_on(stack, ctx):
+    with Apid(stack, "pause", "--restart-pause=60000") as a:
+        wait_until("the hypervisor to be seen", lambda: a.api.ok("GET", "/v1/host")["parts"]["hvd"] == "up")
+        for name in ("gone", "stays"):
+            crashing(a, ctx, name)
+            wait_until("the pause", lambda: any(t["step"] == "waiting before the restart" for t in ends(a, name)))
+            d = a.api.ok("GET", f"/v1/domains/{name}")
+            assert d["state"] == "crashed" and d["domid"] is None and len(d["tasks"]) == 1, d
+        a.api.ok("POST", "/v1/domains/gone/destroy?wait=30")
+        a.api.problem("not-found", "GET", "/v1/domains/gone")
+        assert [t["state"] for t in ends(a, "gone")] == ["succeeded"]
+        a.p.kill()
+        a.p.wait()
+    (a.dir / "s").unlink()
+    with Apid(stack, "pause") as a:
+        wait_until("the hypervisor to be seen", lambda: a.api.ok("GET", "/v1/host")["parts"]["hvd"] == "up")
+        wait_until("it to wait on", lambda: a.api.ok("GET", "/v1/domains/stays")["tasks"])
+        assert not a.api.ok("GET", "/v1/domains/stays")["domid"]
+        assert a.api.ok("POST", "/v1/domains/stays/start?wait=30")["state"] == "succeeded"  # no need to wait then
+        assert ("succeeded", "resumed") in [(t["state"], t["recovery"]) for t in ends(a, "stays")]
+        a.api("POST", "/v1/domains/stays/destroy?wait=30")
 
 
 def test_killing_one_guests_process_ends_exactly_that_guest(stack, ctx):
