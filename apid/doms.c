@@ -278,6 +278,11 @@ int doms_delete_row(struct doms *ds, const struct dom *d)
 {
 	int r = db_run(ds->db, "DELETE FROM domains WHERE uuid = ?", "s", d->uuid);
 
+	/* Its report in XenStore is removed by leftovers_retry(). */
+	if (r == 0 && dom_end_is_crash(d->end.reason))
+		r = db_run(ds->db,
+			   "INSERT OR REPLACE INTO meta (key, value) VALUES ('report-' || ?1, ?1)",
+			   "s", d->uuid);
 	if (r == 0)
 		doms_event(ds, "domain.undefined", d, NULL);
 	return r;
@@ -346,6 +351,8 @@ int doms_define(struct doms *ds, const struct guestcfg *g, const char *config, b
 			   d->defined_at);
 	if (r == 0)
 		r = macs_claim(ds->db, d->uuid, g, p);
+	if (r == 0) /* a report under this UUID is this domain's own from now on */
+		r = db_run(ds->db, "DELETE FROM meta WHERE key = 'report-' || ?", "s", d->uuid);
 	if (r == 0)
 		doms_event(ds, "domain.defined", d, NULL);
 	r = doms_finish(ds, r, p);

@@ -48,9 +48,30 @@ static int leftover_row(sqlite3_stmt *row, void *arg)
 	       sscanf(db_text(row, 1), "%36s %d", l->uuid, &l->crashed) == 2;
 }
 
+static int report_row(sqlite3_stmt *row, void *arg)
+{
+	snprintf(arg, UUID_LEN + 1, "%s", db_text(row, 0));
+	return 1;
+}
+
+/* Crash reports of domains that are forgotten. */
+static void forget_reports(struct worker *w)
+{
+	char uuid[UUID_LEN + 1];
+
+	do {
+		uuid[0] = '\0';
+		(void)db_query(w->a->db, "SELECT value FROM meta WHERE key LIKE 'report-%'",
+			       report_row, uuid, "");
+	} while (uuid[0] && layout_forget_crash(w->ts.xs, uuid) == 0 &&
+		 db_run(w->a->db, "DELETE FROM meta WHERE key = 'report-' || ?", "s", uuid) == 0);
+}
+
 void leftovers_retry(struct worker *w)
 {
 	struct leftover l;
+
+	forget_reports(w);
 
 	for (;;) {
 		l.domid = 0;
@@ -373,6 +394,8 @@ static int cancel_restart(struct worker *w, struct task *t)
 	if (d && !d->persistent)
 		(void)doms_undefine(w->a->doms, d, &ignored); /* or swept at the next start */
 	doms_unlock(w->a->doms);
+	if (ts_xs(&w->ts, &ignored) == 0)
+		leftovers_retry(w); /* or the watcher does */
 	return 0;
 }
 

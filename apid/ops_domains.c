@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "apid/actions.h"
 #include "apid/json.h"
 #include "apid/macs.h"
 
@@ -406,7 +407,7 @@ int op_delete_domain(struct call *c)
 	if (r == 0) {
 		(void)tasks_record(c->a->tasks, "domain.delete", uuid, name);
 		if (crashed && ts_xs(&c->w->ts, &ignored) == 0)
-			(void)layout_forget_crash(c->w->ts.xs, uuid); /* or the limit trims it */
+			leftovers_retry(c->w); /* or the watcher does */
 		c->status = 204;
 	}
 	free(name);

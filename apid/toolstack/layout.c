@@ -339,12 +339,24 @@ int layout_crash(struct xs_sync *xs, const char *uuid, const char *reason, int64
 	return xstxn_run(xs, crash_body, &c);
 }
 
+/* A guest that runs under this UUID again has a start_time: its nodes stay. */
+static int forget_body(struct xs_sync *xs, uint32_t tx, void *arg)
+{
+	char path[80], *val = NULL;
+	int r;
+
+	snprintf(path, sizeof(path), "/vm/%s/start_time", (const char *)arg);
+	r = xs_sync_read(xs, tx, path, &val);
+	free(val);
+	if (r != -ENOENT)
+		return r;
+	snprintf(path, sizeof(path), "/vm/%s", (const char *)arg);
+	return xs_gone(xs, tx, path);
+}
+
 int layout_forget_crash(struct xs_sync *xs, const char *uuid)
 {
-	char path[80];
-
-	snprintf(path, sizeof(path), "/vm/%s", uuid);
-	return xs_gone(xs, 0, path);
+	return xstxn_run(xs, forget_body, (void *)uuid);
 }
 
 struct rename_arg {

@@ -362,6 +362,18 @@ def test_between_two_restarts_a_guest_can_be_destroyed_and_a_killed_apid_goes_on
         assert a.api.ok("POST", "/v1/domains/stays/start?wait=30")["state"] == "succeeded"  # no need to wait then
         assert ("succeeded", "resumed") in [(t["state"], t["recovery"]) for t in ends(a, "stays")]
         a.api("POST", "/v1/domains/stays/destroy?wait=30")
+        wait_until("the reports to go", lambda: not [l for l in tree(stack) if "crash-reason" in l])
+
+
+def test_a_crash_report_goes_with_the_record_that_a_new_guest_replaces(stack, ctx):
+    ctx.api.ok("POST", "/v1/domains?start=true&wait=30", {"name": "again", "kernel": ctx.crash, "memory_mib": 16})
+    wait_until("the report", lambda: ctx.api.ok("GET", "/v1/domains/again")["domid"] is None)
+    old = ctx.api.ok("GET", "/v1/domains/again")["uuid"]
+    assert stack.xs("read", f"/vm/{old}/crash-reason").out.startswith("crash")
+    new = ctx.create("again")["uuid"]
+    wait_until("its end", lambda: stack.xs("exists", f"/vm/{old}", ok=False).code)
+    assert stack.xs("read", f"/vm/{new}/name").out == "again\n"
+    ctx.destroy("again")
 
 
 def test_killing_one_guests_process_ends_exactly_that_guest(stack, ctx):
