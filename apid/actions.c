@@ -240,11 +240,20 @@ out:
 }
 
 const struct task_type task_types[] = {
-	{ "domain.create", false, run_create },	   { "domain.start", false, run_start },
-	{ "domain.shutdown", true, run_shutdown }, { "domain.reboot", false, run_reboot },
-	{ "domain.pause", true, run_pause },	   { "domain.unpause", true, run_pause },
-	{ "domain.destroy", true, run_destroy },   { "domain.sysrq", true, run_sysrq },
-	{ "domain.trigger", true, run_trigger },   { "domain.update", true, run_update },
+	{ "domain.create", false, run_create },
+	{ "domain.start", false, run_start },
+	{ "domain.shutdown", true, run_shutdown },
+	{ "domain.reboot", false, run_reboot },
+	{ "domain.pause", true, run_pause },
+	{ "domain.unpause", true, run_pause },
+	{ "domain.destroy", true, run_destroy },
+	{ "domain.sysrq", true, run_sysrq },
+	{ "domain.trigger", true, run_trigger },
+	{ "domain.update", true, run_update },
+	{ "domain.disk-attach", false, run_attach },
+	{ "domain.disk-detach", false, run_detach },
+	{ "domain.vif-attach", false, run_attach },
+	{ "domain.vif-detach", false, run_detach },
 	{ "domain.end", false, run_end },
 };
 const size_t task_types_n = sizeof(task_types) / sizeof(task_types[0]);

@@ -37,6 +37,8 @@ void restart_failed(struct worker *w, struct task *t);
 int run_create(struct task *t, struct worker *w, enum task_wake why);
 int run_start(struct task *t, struct worker *w, enum task_wake why);
 int run_end(struct task *t, struct worker *w, enum task_wake why);
+int run_attach(struct task *t, struct worker *w, enum task_wake why); /* hotplug.c */
+int run_detach(struct task *t, struct worker *w, enum task_wake why);
 int run_destroy(struct task *t, struct worker *w, enum task_wake why);
 
 #endif

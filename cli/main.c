@@ -60,6 +60,14 @@ static const struct dz_verb verbs[] = {
 	{ "mem-max", verb_mem_max, "DOM SIZE", "Set the most memory a guest may get", { { 0 } }, 2, 2 },
 	{ "sysrq", verb_sysrq, "DOM KEY", "Send a magic SysRq key", { { 0 } }, 2, 2 },
 	{ "trigger", verb_trigger, "DOM nmi|debug", "Inject an NMI or the debug interrupt", { { 0 } }, 2, 2 },
+	{ "block-attach", verb_block_attach, "DOM SPEC...", "Give a running guest one more disk",
+	  { { 0 } }, 2, -1 },
+	{ "block-detach", verb_block_detach, "DOM VDEV", "Take a disk away from a running guest",
+	  { { 0, "force", NULL, "even if the guest does not let go of it" } }, 2, 2 },
+	{ "network-attach", verb_network_attach, "DOM [key=value]...", "Give a running guest one more network interface",
+	  { { 0 } }, 1, -1 },
+	{ "network-detach", verb_network_detach, "DOM DEVID|MAC", "Take a network interface away from a running guest",
+	  { { 0, "force", NULL, "even if the guest does not let go of it" } }, 2, 2 },
 	{ "events", verb_events, "[DOM]", "Show what happens, until interrupted",
 	  { { 'j', "json", NULL, "one JSON object a line" } }, 0, 1 },
 	{ "define", verb_define, "FILE [key=value]...", "Store a guest's definition; prints its UUID",
@@ -97,8 +105,8 @@ static int help(const char *about)
 	     "DOM is a domain's name, domid or UUID.  WHERE is apid's socket or ADDRESS:PORT\n"
 	     "($DOMZERO_API; the socket of this host otherwise).\n");
 	for (int i = 0; i < NVERBS; i++)
-		printf("  %-10s %-20s %s\n", verbs[i].name, verbs[i].operands, verbs[i].help);
-	puts("  help       [COMMAND]            Tell more about a command");
+		printf("  %-14s %-20s %s\n", verbs[i].name, verbs[i].operands, verbs[i].help);
+	puts("  help           [COMMAND]            Tell more about a command");
 	return EXIT_SUCCESS;
 }
 

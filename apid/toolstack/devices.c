@@ -188,3 +188,101 @@ int device_ready(struct xs_sync *xs, uint16_t domid, const char *cls, uint32_t d
 	free(s);
 	return r;
 }
+
+/* ---- in a running guest ---- */
+
+struct place {
+	uint16_t domid;
+	const char *cls;
+	uint32_t devid;
+	const struct device *dev;
+};
+
+static int add_body(struct xs_sync *xs, uint32_t tx, void *arg)
+{
+	const struct place *d = arg;
+	struct put p = { .xs = xs, .tx = tx };
+	char path[96], *val;
+
+	/* Nothing is written below a guest that has just gone. */
+	snprintf(path, sizeof(path), "/local/domain/%u/vm", d->domid);
+	p.r = xs_sync_read(xs, tx, path, &val);
+	if (p.r < 0)
+		return p.r;
+	free(val);
+	devices_put(&p, d->domid, d->dev, 1);
+	return p.r;
+}
+
+int device_add(struct xs_sync *xs, uint16_t domid, const struct device *d)
+{
+	struct place at = { .domid = domid, .dev = d };
+
+	return xstxn_run(xs, add_body, &at);
+}
+
+static int offline_body(struct xs_sync *xs, uint32_t tx, void *arg)
+{
+	const struct place *d = arg;
+	struct put p = { .xs = xs, .tx = tx };
+	char path[96], *val = NULL;
+
+	snprintf(path, sizeof(path), "/local/domain/0/backend/%s/%u/%u/state", d->cls, d->domid,
+		 d->devid);
+	p.r = xs_sync_read(xs, tx, path, &val);
+	if (p.r < 0)
+		return p.r;
+	put_base(&p, "/local/domain/0/backend/%s/%u/%u", d->cls, d->domid, d->devid);
+	put(&p, NULL, "online", "0");
+	if (strcmp(val, "6") != 0)
+		put(&p, NULL, "state", "5");
+	free(val);
+	return p.r;
+}
+
+int device_offline(struct xs_sync *xs, uint16_t domid, const char *cls, uint32_t devid)
+{
+	struct place at = { .domid = domid, .cls = cls, .devid = devid };
+
+	return xstxn_run(xs, offline_body, &at);
+}
+
+int device_closed(struct xs_sync *xs, uint16_t domid, const char *cls, uint32_t devid)
+{
+	char *s = NULL;
+	int r = read_back(xs, domid, cls, devid, "state", &s);
+
+	if (r == 0)
+		r = strcmp(s, "6") == 0;
+	else if (r == -ENOENT)
+		r = 1;
+	free(s);
+	return r;
+}
+
+static int remove_body(struct xs_sync *xs, uint32_t tx, void *arg)
+{
+	const struct place *d = arg;
+	char path[3][96], back[96];
+	int r = 0;
+
+	snprintf(path[0], sizeof(path[0]), "/local/domain/0/backend/%s/%u/%u", d->cls, d->domid,
+		 d->devid);
+	snprintf(path[1], sizeof(path[1]), "/local/domain/%u/device/%s/%u", d->domid, d->cls,
+		 d->devid);
+	snprintf(path[2], sizeof(path[2]), "/libxl/%u/device/%s/%u", d->domid, d->cls, d->devid);
+	for (int i = 0; r == 0 && i < 3; i++)
+		r = xs_gone(xs, tx, path[i]);
+	snprintf(back, sizeof(back), "/local/domain/0/backend/%s/%u", d->cls, d->domid);
+	if (r == 0)
+		r = xs_gone_if_empty(xs, tx, back);
+	snprintf(back, sizeof(back), "/local/domain/0/backend/%s", d->cls);
+	return r == 0 ? xs_gone_if_empty(xs, tx, back) : r;
+}
+
+int device_remove(struct xs_sync *xs, uint16_t domid, const char *cls, uint32_t devid)
+{
+	struct place at = { .domid = domid, .cls = cls, .devid = devid };
+
+	return xstxn_run(xs, remove_body, &at);
+}

@@ -33,4 +33,13 @@ void devices_put(struct put *p, uint16_t domid, const struct device *v, unsigned
 int device_ready(struct xs_sync *xs, uint16_t domid, const char *cls, uint32_t devid,
 		 char **ret_error);
 
+/* A running guest gets one more, in one transaction. -ENOENT: it has gone. */
+int device_add(struct xs_sync *xs, uint16_t domid, const struct device *d);
+/* Ask the guest to let go of it. -ENOENT: there is no such device. */
+int device_offline(struct xs_sync *xs, uint16_t domid, const char *cls, uint32_t devid);
+/* 1: its backend is through with it, or it isn't there; 0: not yet. */
+int device_closed(struct xs_sync *xs, uint16_t domid, const char *cls, uint32_t devid);
+/* All three places, and class folders that are empty then.  Idempotent. */
+int device_remove(struct xs_sync *xs, uint16_t domid, const char *cls, uint32_t devid);
+
 #endif

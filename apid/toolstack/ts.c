@@ -188,17 +188,22 @@ static int check_backends(const struct guestcfg *g, struct problem *p)
 	return -EINVAL;
 }
 
+int ts_check_devices(const struct guestcfg *g, struct problem *p)
+{
+	int r = check_backends(g, p);
+
+	if (r == 0)
+		r = check_disks(g, p);
+	return r == 0 ? check_vifs(g, p) : r;
+}
+
 int ts_check(const struct guestcfg *g, struct problem *p)
 {
 	int fds[2] = { -1, -1 };
 	int r = 0;
 
 	if (!g->ignore_devices)
-		r = check_backends(g, p);
-	if (r == 0 && !g->ignore_devices)
-		r = check_disks(g, p);
-	if (r == 0 && !g->ignore_devices)
-		r = check_vifs(g, p);
+		r = ts_check_devices(g, p);
 	if (r == 0)
 		r = open_images(g, &fds[0], &fds[1], p);
 	fdpass_close(fds, 2);

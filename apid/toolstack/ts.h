@@ -37,6 +37,7 @@ int ts_publish(struct ts *t, const struct guestcfg *g, const struct ts_guest *b,
 int ts_wait_device(struct ts *t, uint16_t domid, const struct device *d, struct problem *p);
 /* Kernel and ramdisk can be read and devices have a backend: what can be told
  * before anything is made. */
+int ts_check_devices(const struct guestcfg *g, struct problem *p); /* its devices' part */
 int ts_check(const struct guestcfg *g, struct problem *p);
 
 /* End the guest and remove its nodes.  The guest is ended even if XenStore is

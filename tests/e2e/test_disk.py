@@ -98,6 +98,31 @@ def test_a_missing_image_and_a_wrong_name_are_told(stack, ctx):
     assert r.code == 1 and "raw" in r.err, r
 
 
+def test_a_disk_comes_to_a_running_guest_and_leaves_it(stack, ctx):
+    first, late = image(stack, "first.img", 4), image(stack, "late.img", 8)
+    create(stack, "hot", [f"{first},raw,xvda,w"], cmdline=CMDLINE + " dz.hot")
+    stack.wait_log("hot", "HOT-READY")
+    d = stack.domain("hot")
+    back = f"/local/domain/0/backend/vbd/{d['domid']}"
+    stack.dz("block-attach", "hot", f"{late},raw,xvdb,r")
+    assert [x["vdev"] for x in stack.domain("hot")["config"]["disks"]] == ["xvda", "xvdb"]
+    stack.wait_log("hot", "HOT-SEEN")
+    seen = said(stack, "hot", "HOT-SEEN").split()
+    assert seen[:2] == [str(8 * 2048), hashlib.sha256(late.read_bytes()[:MIB]).hexdigest()], seen
+    r = stack.dz("block-attach", "hot", f"{late},raw,xvdb,r", ok=False)
+    assert r.code == 1 and "already" in r.err, r
+    r = stack.dz("block-attach", "hot", f"{stack.dir}/none.img,raw,xvdc,r", ok=False)
+    assert r.code == 1 and "No such file" in r.err, r
+    r = stack.dz("block-detach", "hot", "xvdq", ok=False)
+    assert r.code == 1 and "no such disk" in r.err, r
+    stack.dz("block-detach", "hot", "xvdb")
+    assert [x["vdev"] for x in stack.domain("hot")["config"]["disks"]] == ["xvda"]
+    assert stack.xs("list", back).out.split() == ["51712"], stack.xs("ls", back).out
+    assert stack.xs("exists", f"/local/domain/{d['domid']}/device/vbd/51728", ok=False).code
+    stack.wait_log("hot", "HOT-GONE")
+    stack.wait_gone("hot")
+
+
 def test_killing_the_backend_under_load_is_not_seen_by_the_guest(stack, ctx):
     disk = image(stack, "load.img")
     create(stack, "loaded", [f"file:{disk},xvda,w"], cmdline=CMDLINE + " dz.load")
