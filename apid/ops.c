@@ -156,6 +156,7 @@ const struct operation operations[] = {
 	{ "getTask", op_get_task, false },	    { "waitTask", op_wait_task, false },
 	{ "getEvents", op_get_events, false },	    { "jsonRpc", op_http_only, false },
 	{ "getMetrics", op_get_metrics, false },    { "getOpenapi", op_get_openapi, false },
+	{ "listVcpus", op_list_vcpus, true },
 };
 const size_t operations_n = sizeof(operations) / sizeof(operations[0]);
 

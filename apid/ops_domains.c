@@ -9,6 +9,7 @@
 
 #include "apid/actions.h"
 #include "apid/json.h"
+#include "proto/hv_layout.h"
 #include "apid/macs.h"
 
 #define DEFINE_WAIT_S 30.0
@@ -86,6 +87,42 @@ int op_list_domains(struct call *c)
 	jb_arr_end(&c->out);
 	jb_kstr(&c->out, "next_cursor", more ? last : NULL);
 	doms_unlock(ds);
+	jb_obj_end(&c->out);
+	return 0;
+}
+
+/* Slow: the guest's own process is asked. */
+int op_list_vcpus(struct call *c)
+{
+	uint64_t ns[DOMAIN_MAX_VCPUS];
+	struct dom *d;
+	uint16_t domid = 0;
+	int n = 0;
+
+	doms_lock(c->a->doms);
+	d = doms_find(c->a->doms, call_param(c, "id"), &c->prob);
+	if (d)
+		domid = d->domid;
+	doms_unlock(c->a->doms);
+	if (!d)
+		return 0;
+	if (domid)
+		n = hvc_vcpu_times(c->w->ts.h, domid, ns, DOMAIN_MAX_VCPUS);
+	if (n < 0 && n != -ESRCH) { /* it ended just now: it has none */
+		(void)problem_errno(&c->prob, n, "vCPU times");
+		return 0;
+	}
+	jb_obj(&c->out);
+	jb_key(&c->out, "vcpus");
+	jb_arr(&c->out);
+	for (int i = 0; i < n; i++) {
+		jb_obj(&c->out);
+		jb_kint(&c->out, "id", i);
+		jb_key(&c->out, "cpu_seconds");
+		jb_num(&c->out, (double)ns[i] / 1e9);
+		jb_obj_end(&c->out);
+	}
+	jb_arr_end(&c->out);
 	jb_obj_end(&c->out);
 	return 0;
 }

@@ -14,5 +14,6 @@ int op_delete_domain(struct call *c);
 int op_action(struct call *c);
 int op_start_domain(struct call *c);
 int op_console_log(struct call *c);
+int op_list_vcpus(struct call *c);
 
 #endif

@@ -113,6 +113,28 @@ int verb_list(struct dz *dz, const struct dz_verb *v, int argc, char **argv)
 	return EXIT_SUCCESS;
 }
 
+/* Puts each vCPU's time into d. */
+static int add_vcpu_times(struct dz *dz, json_object *d)
+{
+	json_object *answer = NULL, *times = json_object_new_array(), *list;
+	char target[API_TARGET_MAX];
+	int r = api_domain_target(dz, api_str(d, "uuid", ""), "/vcpus", target);
+
+	if (r == 0)
+		r = api_get(dz, target, &answer);
+	list = api_sub(answer, "vcpus");
+	for (size_t i = 0;
+	     json_object_is_type(list, json_type_array) && i < json_object_array_length(list);
+	     i++) {
+		json_object *v = json_object_array_get_idx(list, i);
+
+		json_object_array_add(times, json_object_new_double(api_num(v, "cpu_seconds", 0)));
+	}
+	json_object_put(answer);
+	json_object_object_add(d, "vcpu_seconds", times);
+	return r == -ENOENT ? 0 : r; /* it ended just now */
+}
+
 int verb_vcpu_list(struct dz *dz, const struct dz_verb *v, int argc, char **argv)
 {
 	json_object *all = NULL, *host = NULL;
@@ -137,12 +159,16 @@ int verb_vcpu_list(struct dz *dz, const struct dz_verb *v, int argc, char **argv
 	for (size_t i = 0; i < json_object_array_length(all); i++) {
 		json_object *d = json_object_array_get_idx(all, i);
 
-		if (api_int(d, "domid", -1) >= 0)
-			show_vcpu_rows(stdout, d, NULL);
+		if (api_int(d, "domid", -1) < 0)
+			continue;
+		r = add_vcpu_times(dz, d);
+		if (r < 0)
+			break;
+		show_vcpu_rows(stdout, d, NULL);
 	}
 	json_object_put(all);
 	json_object_put(host);
-	return EXIT_SUCCESS;
+	return r < 0 ? dz_fail(dz) : EXIT_SUCCESS;
 }
 
 int verb_domid(struct dz *dz, const struct dz_verb *v, int argc, char **argv)

@@ -274,6 +274,22 @@ def test_pause_and_unpause_are_seen_at_once(stack, ctx):
     ctx.destroy("pausing")
 
 
+def test_each_vcpu_has_a_time_of_its_own(stack, ctx):
+    spin = tiny_kernel(stack.dir / "spin.elf", b"\xeb\xfe")  # jmp to itself; the second vCPU is never started
+    ctx.api.ok("POST", "/v1/domains?start=true&wait=30", ctx.cfg("spins", kernel=spin, vcpus=2))
+    def times():
+        return [v["cpu_seconds"] for v in ctx.api.ok("GET", "/v1/domains/spins/vcpus")["vcpus"]]
+    wait_until("some time to be used", lambda: times()[0] > 0.1)
+    one, two = times()
+    assert two < one / 2, (one, two)
+    rpc = ctx.api.rpc("domain.vcpus", {"id": "spins"})["result"]["vcpus"]
+    assert [v["id"] for v in rpc] == [0, 1] and rpc[0]["cpu_seconds"] >= one
+    rows = [l.split() for l in stack.dz("vcpu-list", "spins").out.splitlines()[1:]]
+    assert [r[2] for r in rows] == ["0", "1"] and float(rows[0][5]) > 2 * float(rows[1][5]), rows
+    ctx.destroy("spins")
+    ctx.api.problem("not-found", "GET", "/v1/domains/spins/vcpus")
+
+
 def test_memory_and_vcpus_of_a_running_guest_change_in_xenstore(stack, ctx):
     d = ctx.create("sizes", maxmem_mib=32, maxvcpus=3)
     base = f"/local/domain/{d['domid']}"
