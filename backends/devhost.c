@@ -15,12 +15,11 @@
 #define DEVS_MAX 128
 
 struct config {
-	uint64_t domid;
+	struct child_args child;
 };
 
 static const struct opt options[] = {
-	{ "domid", 'd', OPT_U64, "0", 0, HVC_DOMID_FIRST_RESERVED - 1,
-	  offsetof(struct config, domid), "the guest to serve" },
+	CHILD_OPTS(struct config, child),
 	{ NULL },
 };
 
@@ -165,19 +164,23 @@ static int add_events(struct devhost *b)
 
 static int start(struct devhost *b)
 {
+	const struct child_args *a = &b->cfg.child;
+	char hv[128], xs[128], warden[128];
 	int r;
 
-	b->host.domid = (uint16_t)b->cfg.domid;
+	b->host.domid = (uint16_t)a->domid;
 	snprintf(b->folder, sizeof(b->folder), "/local/domain/0/backend/%s/%u", b->ops->kind,
 		 b->host.domid);
 	b->base = event_base_new();
 	r = b->base ? add_events(b) : -ENOMEM;
 	if (r == 0)
-		r = hvc_open(NULL, &b->host.hv);
+		r = hvc_open(child_hv(a, hv), &b->host.hv);
+	if (r == 0 && a->sockets)
+		r = wardenc_open(child_warden(a, warden), &b->host.warden);
 	if (r == 0)
-		r = xs_sync_open(NULL, &b->host.xs);
+		r = xs_sync_open(child_xs(a, xs), &b->host.xs);
 	if (r == 0)
-		r = xs_client_new(b->base, NULL, NULL, NULL, &b->watcher);
+		r = xs_client_new(b->base, child_xs(a, xs), NULL, NULL, &b->watcher);
 	if (r == 0)
 		r = xs_watch_new(b->watcher, b->folder, on_watch, b, &b->watch);
 	return r;
@@ -195,6 +198,7 @@ static void end(struct devhost *b)
 	if (b->watcher)
 		xs_client_free(b->watcher);
 	b->host.xs = b->host.xs ? xs_sync_close(b->host.xs) : NULL;
+	b->host.warden = wardenc_close(b->host.warden);
 	b->host.hv = hvc_close(b->host.hv);
 	for (size_t i = 0; i < sizeof(ev) / sizeof(ev[0]); i++)
 		if (ev[i])
@@ -216,7 +220,7 @@ int devhost_main(const struct dev_ops *ops, int argc, char **argv)
 	b->ops = ops;
 	snprintf(usage, sizeof(usage), "%s --domid N", ops->program);
 	r = opts_parse(options, usage, argc, argv, &b->cfg, err, sizeof(err));
-	if (r < 0 || b->cfg.domid == 0) {
+	if (r < 0 || b->cfg.child.domid == 0) {
 		if (r != -ECANCELED)
 			fprintf(stderr, "%s: %s\n", ops->program,
 				r < 0 ? err : "--domid is missing");
@@ -225,7 +229,9 @@ int devhost_main(const struct dev_ops *ops, int argc, char **argv)
 		return r == -ECANCELED ? 0 : 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
-	r = start(b);
+	r = child_enter(&b->cfg.child, ops->needs);
+	if (r == 0)
+		r = start(b);
 	if (r < 0)
 		(void)log_err(r, "guest %u: start", b->host.domid);
 	else

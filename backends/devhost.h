@@ -11,17 +11,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "backends/wardenc.h"
 #include "daemons/xs_client.h"
 #include "hv/client/hvc.h"
 
 struct dev_host { /* borrowed by every device */
 	struct xs_sync *xs;
 	struct hvc *hv;
+	struct wardenc *warden; /* NULL: it was started by hand and opens devices itself */
 	uint16_t domid;
 };
 
 struct dev_ops {
 	const char *program, *kind;
+	const struct child_needs *needs; /* of the jail it is started in */
 	int (*open)(const struct dev_host *host, uint32_t devid, void **ret);
 	/* Stops its threads; the guest's ends of ports stay bound for a successor.
 	 * gone: the toolstack has removed the device. */

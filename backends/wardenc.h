@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "backends/warden_msg.h"
+#include "daemons/jail.h"
 #include "daemons/opts.h"
 #include "hv/client/hvc.h"
 
@@ -36,19 +37,23 @@ struct child_args {
 	  "user to be inside the jail; 0: no jail" }
 /* clang-format on */
 
-/* System calls beside those every backend has; see jail_calls in daemons/jail.h. */
+/* Beside what every backend has: see daemons/jail.h and rules[] in wardenc.c. */
 struct child_needs {
-	const int *calls;
-	size_t ncalls;
-	unsigned threads;	/* at most */
-	uint64_t address_space; /* bytes, beside the guest's memory */
-	uint64_t guest_bytes;	/* RLIMIT_AS counts what is mapped; 0: no such limit */
+	const char *name; /* for ps: "blkback" */
+	const struct jail_rule *rules;
+	size_t nrules;
+	unsigned threads;     /* at most */
+	uint64_t data_max;    /* bytes of private memory, stacks included; 0: no limit */
+	uint64_t memlock_max; /* bytes of locked memory, as fixed buffers are */
 };
 
 /* Closes the jail around this process, or does nothing when a->uid is 0.  0, or
  * a negative errno after logging: the process must end.  What the host did not
  * allow is logged. */
 int child_enter(const struct child_args *a, const struct child_needs *n);
+
+/* How many rules every backend has; for the documentation and its test. */
+size_t child_calls(void);
 
 /* Where things are once child_enter() is through.  buf is used where needed;
  * NULL means the default, for a process that nobody jailed. */

@@ -121,9 +121,10 @@ static int set_limits(const struct jail_config *cfg)
 		uint64_t max;
 	} limits[] = {
 		{ RLIMIT_CORE, 0 }, /* a core file would hold the guest's memory */
-		{ RLIMIT_MEMLOCK, 0 },
+		{ RLIMIT_MEMLOCK, cfg->memlock_max },
 		{ RLIMIT_MSGQUEUE, 0 },
 		{ RLIMIT_RTPRIO, 0 },
+		{ RLIMIT_DATA, cfg->data_max ? cfg->data_max : RLIM_INFINITY },
 		{ RLIMIT_FSIZE, cfg->file_max ? cfg->file_max : RLIM_INFINITY },
 		{ RLIMIT_NOFILE, cfg->files },
 		{ RLIMIT_NPROC, cfg->threads },

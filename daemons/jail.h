@@ -29,6 +29,8 @@ struct jail_config {
 	unsigned threads;  /* at most */
 	unsigned files;	   /* descriptors, at most */
 	uint64_t file_max; /* largest file it may write; 0: no limit */
+	uint64_t data_max; /* bytes of private memory; 0: no limit */
+	uint64_t memlock_max;
 	uint64_t address_space; /* in bytes; 0: no limit */
 	/* Beside what every jailed process is allowed; borrowed. */
 	const struct jail_rule *rules;

@@ -15,7 +15,8 @@ enum log_level { LOG_ERR_ = 3, LOG_WARN_ = 4, LOG_INFO_ = 6, LOG_DEBUG_ = 7 };
 /* Call once at start; name is borrowed for ever.  Level defaults to info. */
 void log_init(const char *name, enum log_level max);
 void log_set_level(enum log_level max);
-void log_to_syslog(void); /* from here on instead of stderr, facility "daemon" */
+void log_with_levels(void); /* lines start with "<level>": somebody reads them who logs them */
+void log_to_syslog(void);   /* from here on instead of stderr, facility "daemon" */
 
 /* Returns r, so a daemon can write: return log_err(r, "open %s", path);
  * r is 0 or a negative errno and is rendered after the message.  Control

@@ -1,6 +1,28 @@
 /* backends/block/blkback.c - the block backend of one guest; each device has a
- * thread of its own. */
+ * thread of its own.  Lives in a jail and has its images from blkd. */
+#include <linux/fs.h>
+#include <seccomp.h>
+
 #include "backends/block/vbd.h"
+
+/* The images' bytes, and what a block device says of itself. */
+static const struct jail_rule rules[] = {
+	{ SCMP_SYS(preadv) },
+	{ SCMP_SYS(pwritev) },
+	{ SCMP_SYS(fdatasync) },
+	{ SCMP_SYS(fallocate) },
+	{ SCMP_SYS(ioctl), 1, ~0ull, BLKGETSIZE64 },
+	{ SCMP_SYS(ioctl), 1, ~0ull, BLKSSZGET },
+	{ SCMP_SYS(ioctl), 1, ~0ull, BLKPBSZGET },
+};
+
+static const struct child_needs needs = {
+	.name = "blkback",
+	.rules = rules,
+	.nrules = sizeof(rules) / sizeof(rules[0]),
+	.threads = 256,
+	.data_max = 4ull << 30,
+};
 
 static int open_vbd(const struct dev_host *host, uint32_t devid, void **ret)
 {
@@ -32,6 +54,7 @@ int main(int argc, char **argv)
 	static const struct dev_ops ops = {
 		.program = "blkback",
 		.kind = "vbd",
+		.needs = &needs,
 		.open = open_vbd,
 		.close = close_vbd,
 		.watched = watched,

@@ -38,35 +38,49 @@ static int check_kind(int fd, bool *ret_block)
 	return 0;
 }
 
-int image_open(const char *path, bool writable, struct image **ret)
+int image_open_fd(const char *path, bool writable)
 {
-	struct image *img = NULL;
-	bool block = false;
+	bool block;
 	int fd, r;
 
 	/* O_NONBLOCK: a FIFO must not hang us before we see what it is. */
-	r = fd = sys_open(path, (writable ? O_RDWR : O_RDONLY) | O_NONBLOCK | O_NOCTTY, 0);
-	if (r < 0)
-		return r;
+	fd = sys_open(path, (writable ? O_RDWR : O_RDONLY) | O_NONBLOCK | O_NOCTTY, 0);
+	if (fd < 0)
+		return fd;
 	r = check_kind(fd, &block);
-	if (r < 0)
-		goto out;
 	/* Two writers corrupt a guest's disk silently. */
-	if (flock(fd, (writable ? LOCK_EX : LOCK_SH) | LOCK_NB) < 0) {
+	if (r == 0 && flock(fd, (writable ? LOCK_EX : LOCK_SH) | LOCK_NB) < 0)
 		r = -errno;
-		goto out;
+	if (r < 0) {
+		close(fd);
+		return r;
 	}
-	img = sys_zalloc(sizeof(*img));
-	if (!img) {
-		r = -ENOMEM;
-		goto out;
+	return fd;
+}
+
+int image_from_fd(int fd, struct image **ret)
+{
+	struct image *img = sys_zalloc(sizeof(*img));
+	struct stat st;
+	int r = img ? 0 : -ENOMEM;
+
+	if (r == 0 && fstat(fd, &st) < 0)
+		r = -errno;
+	if (r < 0) {
+		free(img);
+		close(fd);
+		return r;
 	}
-	*img = (struct image){ fd, block };
+	*img = (struct image){ fd, S_ISBLK(st.st_mode) };
 	*ret = img;
 	return 0;
-out:
-	close(fd);
-	return r;
+}
+
+int image_open(const char *path, bool writable, struct image **ret)
+{
+	int fd = image_open_fd(path, writable);
+
+	return fd < 0 ? fd : image_from_fd(fd, ret);
 }
 
 struct image *image_free(struct image *img)

@@ -18,9 +18,14 @@ struct image_info {
 	dev_t rdev; /* of a block device */
 };
 
-/* -EAGAIN: somebody else has it open in a way that excludes this one.
+/* Opens and locks, for whoever may use paths.  The descriptor is the caller's.
+ * -EAGAIN: somebody else has it open in a way that excludes this one.
  * -EINVAL: neither a file nor a block device.  A block device is read and
- * written past the host's cache.  On failure *ret is untouched. */
+ * written past the host's cache. */
+int image_open_fd(const char *path, bool writable);
+/* An image of such a descriptor, which is consumed, in failure too. */
+int image_from_fd(int fd, struct image **ret);
+/* Both.  On failure *ret is untouched. */
 int image_open(const char *path, bool writable, struct image **ret);
 struct image *image_free(struct image *img);			 /* NULL ok; returns NULL */
 int image_info(const struct image *img, struct image_info *ret); /* as it is now */

@@ -15,7 +15,9 @@
 #include "backends/block/image.h"
 #include "backends/block/vbdio.h"
 #include "backends/devnode.h"
+#include "backends/wardenc.h"
 #include "daemons/clock.h"
+#include "daemons/fdpass.h"
 #include "daemons/log.h"
 #include "daemons/sys.h"
 
@@ -72,12 +74,31 @@ static int offer(struct vbd *v)
 	return devnode_publish(&v->n, n, v->info.block_device ? 5 : 4);
 }
 
+static int find_image(struct vbd *v, const char *path, bool writable, struct image **ret)
+{
+	struct wardenc_dev dev;
+	int r;
+
+	if (!v->host->warden)
+		return image_open(path, writable, ret);
+	r = wardenc_device(v->host->warden, v->n.devid, &dev, NULL, 0);
+	if (r == -ENOTCONN) {
+		v->n.blind = true; /* the warden comes back; nothing is known until then */
+		return -EAGAIN;
+	}
+	if (r == 0 && dev.nfds != 1) {
+		fdpass_close(dev.fds, dev.nfds);
+		r = -EBADMSG;
+	}
+	return r < 0 ? r : image_from_fd(dev.fds[0], ret);
+}
+
 /* 0 with the image open, or a negative errno; -EAGAIN: worth another try. */
 static int open_image(struct vbd *v, const char *params, const char *mode, const char *discard)
 {
 	bool writable = strcmp(mode, "w") == 0;
 	struct image *img;
-	int r = image_open(params, writable, &img);
+	int r = find_image(v, params, writable, &img);
 
 	if (r < 0)
 		return r;
@@ -109,7 +130,7 @@ static bool prepare(struct vbd *v)
 		: params && mode ? open_image(v, params, mode, discard)
 				 : -ENOENT;
 
-	if (r == -EAGAIN && clock_mono_ns() < v->give_up_ns)
+	if (r == -EAGAIN && (v->n.blind || clock_mono_ns() < v->give_up_ns))
 		again = true;
 	else if (r == 0)
 		r = offer(v);
@@ -201,6 +222,10 @@ static int join_ring(struct vbd *v, bool resume)
 		snprintf(c.name, sizeof(c.name), "vbd%u", v->n.devid);
 		r = vbdio_start(v->host->hv, v->host->domid, &c, &v->io);
 	}
+	if (v->n.blind || r == -ENOTCONN || r == -ETIMEDOUT) {
+		v->n.blind = true; /* XenStore or hvd is away: the guest's ring waits */
+		return r < 0 ? r : -ENOTCONN;
+	}
 	if (r < 0) {
 		struct node n = node("error", "%d %s of the frontend: %s", -r, what, strerror(-r));
 
@@ -214,6 +239,10 @@ static void connect_ring(struct vbd *v)
 {
 	int r = join_ring(v, false);
 
+	if (v->n.blind) {
+		v->io = vbdio_stop(v->io, true);
+		return;
+	}
 	if (r == 0)
 		r = publish_disk(v);
 	if (r == 0) {
@@ -231,15 +260,17 @@ static void connect_ring(struct vbd *v)
 static void begin(struct vbd *v)
 {
 	v->state = devnode_state(&v->n, v->n.back);
-	if (v->n.blind)
-		v->image = image_free(v->image); /* and once more from the start */
-	else if (v->state == XB_CONNECTED) {
+	if (!v->n.blind && v->state == XB_CONNECTED) {
 		if (join_ring(v, true) == 0)
 			log_info("vbd %u: taken over from a predecessor", v->n.devid);
-		else
+		else if (!v->n.blind)
 			set_state(v, XB_CLOSING);
-	} else if (v->state < XB_INIT_WAIT || v->state == XB_INITIALISED) {
+	} else if (!v->n.blind && (v->state < XB_INIT_WAIT || v->state == XB_INITIALISED)) {
 		set_state(v, XB_INIT_WAIT);
+	}
+	if (v->n.blind) { /* and once more from the start */
+		v->io = vbdio_stop(v->io, true);
+		v->image = image_free(v->image);
 	}
 }
 
@@ -257,6 +288,8 @@ bool vbd_poll(struct vbd *v)
 		if (v->failed || !v->image)
 			return v->n.blind;
 		begin(v);
+		if (v->n.blind)
+			return true;
 	}
 	peer = devnode_state(&v->n, v->n.front);
 	st = devnode_online(&v->n) ? be_next(v->state, peer) : be_offline(v->state, peer);
@@ -264,7 +297,7 @@ bool vbd_poll(struct vbd *v)
 		return true;
 	if (st.act == ACT_CONNECT) {
 		connect_ring(v);
-		return false;
+		return v->n.blind;
 	}
 	if (st.act == ACT_DISCONNECT)
 		v->io = vbdio_stop(v->io, false);

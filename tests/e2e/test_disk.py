@@ -123,18 +123,36 @@ def test_a_disk_comes_to_a_running_guest_and_leaves_it(stack, ctx):
     stack.wait_gone("hot")
 
 
+def check_walls(pid):
+    status = dict(line.split(":", 1) for line in open(f"/proc/{pid}/status").read().splitlines())
+    for cap in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(status[cap], 16) == 0, (cap, status[cap])
+    assert status["Seccomp"].strip() == "2" and status["NoNewPrivs"].strip() == "1"
+    assert set(map(int, status["Uid"].split())) & {0} == set(), status["Uid"]
+    assert sorted(os.listdir(f"/proc/{pid}/root")) == ["hv", "open", "xs"]
+    for ns in ("mnt", "net", "ipc", "pid"):
+        assert os.readlink(f"/proc/{pid}/ns/{ns}") != os.readlink(f"/proc/self/ns/{ns}"), ns
+
+
 def test_killing_the_backend_under_load_is_not_seen_by_the_guest(stack, ctx):
     disk = image(stack, "load.img")
     create(stack, "loaded", [f"file:{disk},xvda,w"], cmdline=CMDLINE + " dz.load")
     stack.wait_log("loaded", "DISK-LOAD begins")
     kills = 0
+    check_walls(blkback_pids(stack)[0])
     for n in range(1, 9):
         stack.wait_log("loaded", "DISK-ROUND \\d", count=n * 3)
         for pid in blkback_pids(stack):
             os.kill(pid, signal.SIGKILL)
             kills += 1
         wait_until("a new blkback", lambda: blkback_pids(stack), 10)
+    before = blkback_pids(stack)
     stack.kill_daemon("blkd")
+    assert blkback_pids(stack) == before, "the backend did not outlive blkd"
+    stack.wait_log("loaded", "DISK-ROUND \\d", count=27)
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)  # and the new blkd looks after it
+    wait_until("a new blkback", lambda: blkback_pids(stack), 10)
     stack.wait_log("loaded", "DISK-END")
     text = stack.log_text("loaded")
     assert kills >= 8 and "DISK-ERR" not in text and "DISK-ROUND 40" in text, text[-1500:]
