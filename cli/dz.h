@@ -59,6 +59,7 @@ dz_run_fn verb_list, verb_vcpu_list, verb_domid, verb_domname, verb_uptime;   /*
 dz_run_fn verb_info, verb_dmesg, verb_events;				      /* v_host.c */
 dz_run_fn verb_rename, verb_mem_set, verb_mem_max, verb_vcpu_set, verb_sysrq,
 	verb_trigger; /* v_change.c */
+dz_run_fn verb_block_list, verb_network_list;
 dz_run_fn verb_block_attach, verb_block_detach, verb_network_attach,
 	verb_network_detach; /* v_device.c */
 dz_run_fn verb_console;	     /* v_console.c */

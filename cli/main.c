@@ -68,6 +68,8 @@ static const struct dz_verb verbs[] = {
 	  { { 0 } }, 1, -1 },
 	{ "network-detach", verb_network_detach, "DOM DEVID|MAC", "Take a network interface away from a running guest",
 	  { { 0, "force", NULL, "even if the guest does not let go of it" } }, 2, 2 },
+	{ "block-list", verb_block_list, "DOM", "List a domain's disks", { { 0 } }, 1, 1 },
+	{ "network-list", verb_network_list, "DOM", "List a domain's network interfaces", { { 0 } }, 1, 1 },
 	{ "events", verb_events, "[DOM]", "Show what happens, until interrupted",
 	  { { 'j', "json", NULL, "one JSON object a line" } }, 0, 1 },
 	{ "define", verb_define, "FILE [key=value]...", "Store a guest's definition; prints its UUID",

@@ -1,4 +1,4 @@
-/* cli/v_device.c - block-attach, block-detach, network-attach, network-detach. */
+/* cli/v_device.c - attach, detach and list for block and network devices. */
 #include <errno.h>
 #include <json-c/json.h>
 #include <stdio.h>
@@ -92,4 +92,59 @@ int verb_network_detach(struct dz *dz, const struct dz_verb *v, int argc, char *
 	if (a.val[0])
 		json_object_object_add(body, "force", json_object_new_boolean(true));
 	return send_device(dz, a.operand[0], "/vif-detach", body);
+}
+
+/* ---- lists: the definition, which attach and detach keep true ---- */
+
+static void show_disk(json_object *o, int64_t domid)
+{
+	printf("%-8s %-6s %-6s %s\n", api_str(o, "vdev", "?"),
+	       strcmp(api_str(o, "access", "w"), "r") == 0 ||
+			       strcmp(api_str(o, "devtype", "disk"), "cdrom") == 0
+		       ? "r"
+		       : "w",
+	       api_str(o, "format", "raw"), api_str(o, "target", "-"));
+}
+
+static void show_vif(json_object *o, int64_t domid)
+{
+	char path[64] = "-";
+
+	if (domid > 0)
+		snprintf(path, sizeof(path), "/local/domain/0/backend/vif/%lld/%lld",
+			 (long long)domid, (long long)api_int(o, "devid", 0));
+	printf("%-4lld %-18s %-16s %s\n", (long long)api_int(o, "devid", 0), api_str(o, "mac", "-"),
+	       api_str(o, "bridge", "xenbr0"), path);
+}
+
+static int list(struct dz *dz, const struct dz_verb *v, int argc, char **argv, const char *member,
+		const char *head, void (*show)(json_object *o, int64_t domid))
+{
+	json_object *d = NULL, *cfg = NULL, *all = NULL;
+	struct dz_args a;
+	int r = dz_args(v, argc, argv, &a);
+
+	if (r < 0)
+		return dz_args_exit(r);
+	r = api_domain(dz, a.operand[0], &d);
+	if (r < 0)
+		return dz_fail(dz);
+	puts(head);
+	if (json_object_object_get_ex(d, "config", &cfg) &&
+	    json_object_object_get_ex(cfg, member, &all))
+		for (size_t i = 0; i < json_object_array_length(all); i++)
+			show(json_object_array_get_idx(all, i), api_int(d, "domid", 0));
+	json_object_put(d);
+	return EXIT_SUCCESS;
+}
+
+int verb_block_list(struct dz *dz, const struct dz_verb *v, int argc, char **argv)
+{
+	return list(dz, v, argc, argv, "disks", "Vdev     Access Format Target", show_disk);
+}
+
+int verb_network_list(struct dz *dz, const struct dz_verb *v, int argc, char **argv)
+{
+	return list(dz, v, argc, argv, "vifs", "Idx  Mac Addr.          Bridge           BE-path",
+		    show_vif);
 }

@@ -109,6 +109,9 @@ def test_a_disk_comes_to_a_running_guest_and_leaves_it(stack, ctx):
     stack.wait_log("hot", "HOT-SEEN")
     seen = said(stack, "hot", "HOT-SEEN").split()
     assert seen[:2] == [str(8 * 2048), hashlib.sha256(late.read_bytes()[:MIB]).hexdigest()], seen
+    rows = [x.split() for x in stack.dz("block-list", "hot").out.splitlines()]
+    assert rows[1:] == [["xvda", "w", "raw", str(first)], ["xvdb", "r", "raw", str(late)]], rows
+    assert len(stack.dz("network-list", "hot").out.splitlines()) == 1
     r = stack.dz("block-attach", "hot", f"{late},raw,xvdb,r", ok=False)
     assert r.code == 1 and "already" in r.err, r
     r = stack.dz("block-attach", "hot", f"{stack.dir}/none.img,raw,xvdc,r", ok=False)
