@@ -144,8 +144,9 @@ static void add_extended(struct builder *b)
 {
 	struct cpuid_leaf top = host(0x80000000, 0), l;
 	uint32_t width = 40u | 48u << 8; /* physical: as far as the p2m reaches; linear */
+	bool own = cpuid_host_is_amd() && b->cfg->ops->cpuid_own;
 
-	add(b, 0x80000000, UINT32_MAX, 0x80000008, top.ebx, top.ecx, top.edx);
+	add(b, 0x80000000, UINT32_MAX, own ? 0x80000021 : 0x80000008, top.ebx, top.ecx, top.edx);
 	l = supported(b, 0x80000001, 0);
 	l.ecx &= FE1C_KEEP;
 	if (cpuid_host_is_amd() && b->cfg->max_vcpus > 1)
@@ -159,6 +160,10 @@ static void add_extended(struct builder *b)
 	add(b, 0x80000007, UINT32_MAX, 0, 0, 0, 0);
 	add(b, 0x80000008, UINT32_MAX, width, 0,
 	    cpuid_host_is_amd() ? id_bits(b->cfg) << 12 | ((1u << id_bits(b->cfg)) - 1) : 0, 0);
+	if (own) {
+		b->cfg->ops->cpuid_own(0x80000021, &l);
+		add(b, 0x80000021, UINT32_MAX, l.eax, 0, 0, 0);
+	}
 }
 
 static void add_xen(struct builder *b)

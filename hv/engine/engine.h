@@ -114,6 +114,9 @@ struct engine_ops {
 	/* NULL: vmcall and vmmcall come out as EXIT_HYPERCALL.  Else: the bytes that
 	 * must stand in guest code in place of either for that to happen. */
 	const uint8_t *(*vm_hypercall_insn)(struct vm *vm);
+
+	/* Bits that hold on this engine whatever the host's CPU says; NULL: none. */
+	void (*cpuid_own)(uint32_t leaf, struct cpuid_leaf *ret);
 };
 
 /* By name ("soft", "kvm"); NULL if there is none. */

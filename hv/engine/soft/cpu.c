@@ -175,6 +175,16 @@ void cpuid_supported(uint32_t leaf, uint32_t subleaf, struct cpuid_leaf *ret)
 	ret->edx |= simd[3];
 }
 
+/* Extended leaf 21h: a null selector clears the base (seg.c).  SRSO_NO: guest
+ * returns are never run as returns, so a poisoned return stack of the host's CPU
+ * can't steer them. */
+void cpuid_own(uint32_t leaf, struct cpuid_leaf *ret)
+{
+	*ret = (struct cpuid_leaf){ .leaf = leaf };
+	if (leaf == 0x80000021)
+		ret->eax = BIT(6) | BIT(29);
+}
+
 void cpu_call(struct vcpu *c, uint32_t bits)
 {
 	atomic_fetch_or(&c->attn, bits);

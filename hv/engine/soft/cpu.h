@@ -195,6 +195,7 @@ void cpu_cpuid(const struct vcpu *c, uint32_t leaf, uint32_t sub, struct cpuid_l
 void cpu_learn_cpuid(struct vcpu *c);
 void cpu_load_flags(struct vcpu *c); /* st.rflags to fl, and back */
 void cpu_store_flags(struct vcpu *c);
+void cpuid_own(uint32_t leaf, struct cpuid_leaf *ret);
 void cpuid_supported(uint32_t leaf, uint32_t subleaf, struct cpuid_leaf *ret);
 
 /* Any thread: have the vCPU look at its attention bits soon. */

@@ -23,7 +23,7 @@
 
 #define JTLB_BITS	10u
 #define JTLB_SIZE	(1u << JTLB_BITS)
-#define JC_BITS		10u
+#define JC_BITS		12u
 #define JC_SIZE		(1u << JC_BITS)
 #define JIT_HASH	32768u
 #define JIT_CODE	(32u << 20)
@@ -37,9 +37,17 @@ static inline uint64_t jtlb_none(unsigned slot)
 	return (uint64_t)(slot ^ 1) << 12;
 }
 
+/* Functions start at the same few offsets of a page: mix in the page number. */
+#define JC_SHIFT 10u
+static inline unsigned jc_slot(uint64_t rip)
+{
+	return (unsigned)(rip ^ rip >> JC_SHIFT) & (JC_SIZE - 1);
+}
+
+/* An address of another slot: bit 2 is out of the mixed-in bits' reach. */
 static inline uint64_t jc_none(unsigned slot)
 {
-	return slot ^ 1;
+	return slot ^ 4;
 }
 
 struct jtlb_entry {
@@ -49,7 +57,7 @@ struct jtlb_entry {
 };
 
 /* Slots filled with translations that a CR3 write drops. */
-#define JLOG_MAX 1024u
+#define JLOG_MAX 4096u
 struct jit_log {
 	uint16_t slot[JLOG_MAX]; /* mode * size + index */
 	unsigned n;		 /* JLOG_MAX + 1: overflown, sweep */

@@ -3,7 +3,7 @@
  *
  * A block may be entered when the engine's execute TLB holds its page: that is
  * the proof of the mapping, and where the frame number comes from.  If it does
- * not, one instruction in the engine puts it there or raises the fault.
+ * not, the page is walked there and then, as the engine's own fetch would.
  */
 #include "hv/engine/soft/jit_int.h"
 
@@ -127,11 +127,19 @@ static struct jit_block *block_at(struct jit *j, uint64_t rip)
 	struct vcpu *c = j->c;
 	unsigned ei = (unsigned)(rip >> 12) & (TLB_SIZE - 1);
 	unsigned tm = c->tm;
-	const struct tlb_entry *e = &c->tlb->e[tm][ACC_EXEC][ei];
-	const struct tlb_side *side = &c->tlb->side[tm][ACC_EXEC][ei];
+	/* Code is fetched by ring alone: AC makes no difference. */
+	enum tlb_mode etm = cpu_user(c) ? TM_USER : TM_SUP;
+	const struct tlb_entry *e = &c->tlb->e[etm][ACC_EXEC][ei];
+	const struct tlb_side *side = &c->tlb->side[etm][ACC_EXEC][ei];
 	uint32_t mode = run_mode(c);
 	struct jit_block *b;
+	uint64_t gpa;
 
+	if (!canonical(rip))
+		return NULL;
+	/* Between two instructions: a fetch may fault here as well as in the engine. */
+	if (e->tag != (rip & ~0xfffull))
+		(void)mmu_fill(c, rip, ACC_EXEC, etm, &gpa); /* no RAM: no entry */
 	if (e->tag != (rip & ~0xfffull) || !code_can_enter(c, side->gfn))
 		return NULL;
 	if (mode != j->mode && (mode ^ j->mode) & JMODE_SSE)
@@ -161,7 +169,7 @@ static struct jit_block *block_at(struct jit *j, uint64_t rip)
  * tables for. */
 static const uint8_t *known(struct jit *j, uint64_t rip, bool *ret_step)
 {
-	unsigned tm = j->c->tm, slot = rip & (JC_SIZE - 1);
+	unsigned tm = j->c->tm, slot = jc_slot(rip);
 	uint32_t mode = run_mode(j->c);
 
 	if ((mode ^ j->mode) & JMODE_SSE)

@@ -65,7 +65,7 @@ static unsigned page_hash(uint64_t va)
 
 void jc_put(struct jit *j, unsigned tm, uint64_t rip, const uint8_t *code, bool global)
 {
-	unsigned slot = rip & (JC_SIZE - 1);
+	unsigned slot = jc_slot(rip);
 
 	if (code)
 		j->jc[tm][slot] = (struct jc_entry){ rip, code };

@@ -78,7 +78,9 @@ static void emit_lookup(struct tr *t)
 	int32_t jc = JOFF(jc) + (int32_t)(t->tm * sizeof(t->j->jc[0]));
 	uint8_t *miss;
 
-	e_bytes(e, (uint8_t[]){ 0x45, 0x89, 0xd3, 0x41, 0x81, 0xe3 }, 6); /* mov r11d, r10d; and */
+	/* jc_slot(): mov r11d, r10d; shr r11d, JC_SHIFT; xor r11d, r10d; and */
+	e_bytes(e, (uint8_t[]){ 0x45, 0x89, 0xd3, 0x41, 0xc1, 0xeb, JC_SHIFT }, 7);
+	e_bytes(e, (uint8_t[]){ 0x45, 0x31, 0xd3, 0x41, 0x81, 0xe3 }, 6);
 	e_u32(e, JC_SIZE - 1);
 	e_bytes(e, (uint8_t[]){ 0x41, 0xc1, 0xe3, 0x04 }, 4); /* shl r11d, 4 */
 	e_op_sp_idx(e, 0x3b, H_R10, H_R11, jc + (int32_t)offsetof(struct jc_entry, rip));

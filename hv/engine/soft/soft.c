@@ -283,7 +283,7 @@ static int vcpu_write_virt(struct vcpu *c, uint64_t va, const void *buf, size_t 
 #define SOFT_OPS(name_, vm_new_) \
 	{ \
 		.name = name_, .vm_new = vm_new_, \
-		.cpuid_supported = cpuid_supported, \
+		.cpuid_supported = cpuid_supported, .cpuid_own = cpuid_own, \
 		.vm_free = vm_free, \
 		.vcpu_new = vcpu_new, \
 		.vcpu_free = vcpu_free, \

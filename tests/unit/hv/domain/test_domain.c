@@ -209,6 +209,29 @@ static void apic_ids_and_topology_agree_for_every_vcpu(void **state)
 		}
 }
 
+static void own_bits(uint32_t leaf, struct cpuid_leaf *ret)
+{
+	*ret = (struct cpuid_leaf){ .leaf = leaf, .eax = leaf == 0x80000021 ? 0x5a : 0 };
+}
+
+static void what_the_engine_vouches_for_is_shown_on_amd_alone(void **state)
+{
+	struct engine_ops ops = *engine_find("fake");
+	struct cpuid_cfg cfg = { .ops = &ops, .max_vcpus = 1 };
+	struct cpuid_leaf l[CPUID_LEAVES_MAX];
+	size_t n = cpuid_build(&cfg, l);
+
+	assert_int_equal(find(l, n, 0x80000000, 0)->eax, 0x80000008);
+	ops.cpuid_own = own_bits;
+	n = cpuid_build(&cfg, l);
+	if (!cpuid_host_is_amd()) {
+		assert_int_equal(find(l, n, 0x80000000, 0)->eax, 0x80000008);
+		return;
+	}
+	assert_int_equal(find(l, n, 0x80000000, 0)->eax, 0x80000021);
+	assert_int_equal(find(l, n, 0x80000021, 0)->eax, 0x5a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -218,6 +241,7 @@ int main(void)
 		cmocka_unit_test(a_ballooning_guest_is_counted_as_what_it_was_given),
 		cmocka_unit_test(the_processor_has_xens_leaves_and_the_floor),
 		cmocka_unit_test(apic_ids_and_topology_agree_for_every_vcpu),
+		cmocka_unit_test(what_the_engine_vouches_for_is_shown_on_amd_alone),
 	};
 
 	return cmocka_run_group_tests_name("hv/domain/domain", tests, NULL, NULL);
