@@ -167,8 +167,8 @@ int hdr_fill(const struct iovec *iov, size_t n, size_t start, size_t offset)
 
 		if (skip >= iov[i].iov_len)
 			continue;
-		part = fold(sum_bytes((const uint8_t *)iov[i].iov_base + skip,
-				      iov[i].iov_len - skip));
+		part = fold(
+			sum_bytes((const uint8_t *)iov[i].iov_base + skip, iov[i].iov_len - skip));
 		/* A piece that begins at an odd place has its bytes the other way round. */
 		if ((at + skip - start) & 1)
 			part = (uint16_t)(part << 8 | part >> 8);

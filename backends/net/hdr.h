@@ -14,11 +14,11 @@
 #define HDR_MAX 320u /* two VLAN tags, IPv6 with as many options as Linux takes, TCP */
 
 struct hdr {
-	uint16_t l3, l4;   /* offsets */
-	uint16_t csum;	   /* offset of the checksum from l4 */
-	uint16_t end;	   /* of the L4 header; offset */
-	uint8_t proto;	   /* IPPROTO_TCP or IPPROTO_UDP */
-	bool v6, tagged;   /* tagged: with VLAN tags */
+	uint16_t l3, l4; /* offsets */
+	uint16_t csum;	 /* offset of the checksum from l4 */
+	uint16_t end;	 /* of the L4 header; offset */
+	uint8_t proto;	 /* IPPROTO_TCP or IPPROTO_UDP */
+	bool v6, tagged; /* tagged: with VLAN tags */
 };
 
 /* `have` bytes at p are the beginning of a frame of `total`.  0, or -EPROTO: not

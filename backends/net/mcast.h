@@ -20,7 +20,7 @@ struct mcast {
 
 void mcast_init(struct mcast *m);
 void mcast_fini(struct mcast *m);
-void mcast_filter(struct mcast *m, bool on); /* off: every multicast frame passes */
+void mcast_filter(struct mcast *m, bool on);	       /* off: every multicast frame passes */
 int mcast_add(struct mcast *m, const uint8_t addr[6]); /* 0 (also for one it has), -ENOSPC */
 void mcast_del(struct mcast *m, const uint8_t addr[6]);
 /* May a frame to this address go to the guest? */

@@ -37,7 +37,7 @@ struct netdev { /* shared by the queues of a device */
 	unsigned stalled;
 };
 
-struct netq_buf { /* a receive buffer that is mapped and waits for a frame */
+struct netq_buf {   /* a receive buffer that is mapped and waits for a frame */
 	void *page; /* NULL: the grant was no good */
 	uint32_t gref;
 	uint16_t id;

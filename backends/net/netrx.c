@@ -12,11 +12,13 @@
  * is moved down by one then.  Queueing is the TAP's: it is bounded and drops.
  */
 #include <errno.h>
+#include <stdint.h>
 #include <linux/if_tun.h>
 #include <linux/virtio_net.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include <xen/xen.h>
 #include <xen/grant_table.h>
@@ -96,7 +98,8 @@ static void consume(struct netq *q, uint32_t n)
 static void refuse(struct netq *q, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
-		struct netif_rx_response rsp = { .id = buf_at(q, i)->id, .status = NETIF_RSP_ERROR };
+		struct netif_rx_response rsp = { .id = buf_at(q, i)->id,
+						 .status = NETIF_RSP_ERROR };
 
 		sring_put(&q->rx, q->rx.rsp_prod + i, &rsp, sizeof(rsp));
 	}

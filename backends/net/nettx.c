@@ -5,6 +5,7 @@
  * and it is the copy that is sent.
  */
 #include <errno.h>
+#include <stdint.h>
 #include <linux/virtio_net.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -14,6 +15,8 @@
 #include <xen/io/netif.h>
 
 #include "backends/net/netq.h"
+
+#define TCP_CSUM 16 /* offset within its header */
 
 struct sending {
 	const struct txpkt *p;
@@ -82,8 +85,7 @@ static int describe(struct sending *s, size_t have)
 	s->vh.csum_offset = h.csum;
 	if (!p->gso_type)
 		return 0;
-	if (h.csum != offsetof(struct { uint8_t to_csum[16]; uint16_t csum; }, csum) ||
-	    h.v6 != (p->gso_type == XEN_NETIF_GSO_TYPE_TCPV6))
+	if (h.csum != TCP_CSUM || h.v6 != (p->gso_type == XEN_NETIF_GSO_TYPE_TCPV6))
 		return -EPROTO; /* not TCP, or of the other family */
 	s->vh.gso_type = h.v6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
 	s->vh.gso_size = p->gso_size;

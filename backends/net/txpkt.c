@@ -76,8 +76,7 @@ static enum txpkt_verdict read_frags(const struct sring *r, uint32_t waiting, ui
 		if (p->nfrags >= TXPKT_FRAGS_MAX) {
 			v = verdict(p, TXPKT_DROP, "too many slots");
 		} else {
-			p->frag[p->nfrags] =
-				(struct txpkt_frag){ req.gref, req.offset, req.size };
+			p->frag[p->nfrags] = (struct txpkt_frag){ req.gref, req.offset, req.size };
 		}
 		p->id[p->nfrags++] = req.id;
 		/* A sender of 64 KiB and more overflows the first size: a mistake. */

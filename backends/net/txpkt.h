@@ -28,11 +28,11 @@ enum txpkt_verdict {
 };
 
 struct txpkt {
-	const char *why; /* of a DROP or FATAL */
-	uint32_t slots;	 /* of the ring, all kinds */
-	uint32_t extras; /* of them extra infos: slots 1 .. extras */
-	uint32_t size;	 /* bytes of the packet */
-	uint16_t flags;	 /* NETTXF_* of the first slot */
+	const char *why;	      /* of a DROP or FATAL */
+	uint32_t slots;		      /* of the ring, all kinds */
+	uint32_t extras;	      /* of them extra infos: slots 1 .. extras */
+	uint32_t size;		      /* bytes of the packet */
+	uint16_t flags;		      /* NETTXF_* of the first slot */
 	uint16_t id[TXPKT_FRAGS_BAD]; /* of data slots, for the responses */
 	uint32_t nfrags;
 	struct txpkt_frag {

@@ -1,0 +1,43 @@
+/* backends/net/netback.c - the network backend of one guest; each queue has a thread
+ * of its own. */
+#include "backends/net/vif.h"
+
+static int open_vif(const struct dev_host *host, uint32_t devid, void **ret)
+{
+	return vif_new(host, devid, (struct vif **)ret);
+}
+
+static void close_vif(void *dev, bool gone)
+{
+	vif_free(dev, gone);
+}
+
+static const char *watched(const void *dev)
+{
+	return vif_watched(dev);
+}
+
+static bool poll(void *dev)
+{
+	return vif_poll(dev);
+}
+
+static void tick(void *dev)
+{
+	vif_tick(dev);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct dev_ops ops = {
+		.program = "netback",
+		.kind = "vif",
+		.open = open_vif,
+		.close = close_vif,
+		.watched = watched,
+		.poll = poll,
+		.tick = tick,
+	};
+
+	return devhost_main(&ops, argc, argv);
+}
