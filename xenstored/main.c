@@ -33,9 +33,10 @@
 #define FDS_WANTED 70000u
 
 struct config {
-	bool no_fork, verbose, fresh;
+	bool no_fork, verbose, fresh, no_domain_init, no_recovery, output_pid;
 	uint64_t live_update;
 	char *pid_file, *trace_file, *quota, *quota_soft, *user, *group, *state_dir;
+	char *entry_nb, *entry_size, *watch_nb, *transaction, *perm_nb, *path_max;
 };
 
 #define O(field) offsetof(struct config, field)
@@ -46,8 +47,19 @@ static const struct opt options[] = {
 	{ "trace-file", 'T', OPT_STR, NULL, 0, 0, O(trace_file),
 	  "log every request and answer to this file" },
 	{ "verbose", 'V', OPT_BOOL, "no", 0, 0, O(verbose), "say more" },
-	{ "quota", 'A', OPT_STR, NULL, 0, 0, O(quota), "limits: NAME=N[,NAME=N...]; 0 is none" },
+	{ "quota", 'Q', OPT_STR, NULL, 0, 0, O(quota), "limits: NAME=N[,NAME=N...]; 0 is none" },
 	{ "quota-soft", 'q', OPT_STR, NULL, 0, 0, O(quota_soft), "limits that only warn" },
+	{ "entry-nb", 'E', OPT_STR, NULL, 0, 0, O(entry_nb), "as --quota=nodes=N" },
+	{ "entry-size", 'S', OPT_STR, NULL, 0, 0, O(entry_size), "as --quota=node-size=N" },
+	{ "watch-nb", 'W', OPT_STR, NULL, 0, 0, O(watch_nb), "as --quota=watches=N" },
+	{ "transaction", 't', OPT_STR, NULL, 0, 0, O(transaction), "as --quota=transactions=N" },
+	{ "perm-nb", 'A', OPT_STR, NULL, 0, 0, O(perm_nb), "as --quota=node-permissions=N" },
+	{ "path-max", 'M', OPT_STR, NULL, 0, 0, O(path_max), "as --quota=path-max=N" },
+	{ "no-domain-init", 'D', OPT_BOOL, "no", 0, 0, O(no_domain_init),
+	  "no ring for dom0's own kernel" },
+	{ "no-recovery", 'R', OPT_BOOL, "no", 0, 0, O(no_recovery),
+	  "end if the state is damaged, instead of starting empty" },
+	{ "output-pid", 'P', OPT_BOOL, "no", 0, 0, O(output_pid), "print the process id" },
 	{ "user", 'u', OPT_STR, NULL, 0, 0, O(user), "become this user after the start" },
 	{ "group", 'g', OPT_STR, "domzero", 0, 0, O(group),
 	  "who else may use the socket, if there is such a group" },
@@ -126,6 +138,30 @@ static int set_quotas(struct server *s, const char *text, bool soft)
 	return r;
 }
 
+/* Upstream's options for single limits. */
+static int set_old_quotas(struct daemon *d)
+{
+	const struct {
+		const char *name, *value;
+	} old[] = {
+		{ "nodes", d->cfg.entry_nb },		{ "node-size", d->cfg.entry_size },
+		{ "watches", d->cfg.watch_nb },		{ "transactions", d->cfg.transaction },
+		{ "node-permissions", d->cfg.perm_nb }, { "path-max", d->cfg.path_max },
+	};
+	char text[64];
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < sizeof(old) / sizeof(old[0]); i++) {
+		if (!old[i].value)
+			continue;
+		if (strchr(old[i].value, ','))
+			return log_err(-EINVAL, "'%s' is not a limit", old[i].value);
+		snprintf(text, sizeof(text), "%s=%.32s", old[i].name, old[i].value);
+		r = set_quotas(&d->srv, text, false);
+	}
+	return r;
+}
+
 static int state_paths(struct daemon *d, const char *sock)
 {
 	const char *dir = d->cfg.state_dir, *slash = strrchr(sock, '/');
@@ -159,6 +195,8 @@ static int open_state(struct daemon *d)
 		(void)unlink(d->slots);
 	}
 	r = server_init(&d->srv, d->base, d->state);
+	if (r == -EBADMSG && d->cfg.no_recovery)
+		return log_err(r, "%s is damaged", d->state);
 	if (r == -EBADMSG) {
 		/* Kept for whoever wants to know; starting is more important. */
 		snprintf(bad, sizeof(bad), "%s.damaged", d->state);
@@ -180,6 +218,8 @@ static int open_domains(struct daemon *d)
 
 	if (r < 0)
 		(void)log_warn(r, "no hypervisor interface: serving the socket only");
+	if (d->cfg.no_domain_init)
+		hv.own_ring = false;
 	return domains_new(&d->srv, &hv, d->slots, &d->srv.domains);
 }
 
@@ -276,6 +316,8 @@ static int start(struct daemon *d)
 		return log_err(r, "the folder of %s", sock);
 	r = open_state(d);
 	if (r == 0)
+		r = set_old_quotas(d);
+	if (r == 0)
 		r = set_quotas(&d->srv, d->cfg.quota, false);
 	if (r == 0)
 		r = set_quotas(&d->srv, d->cfg.quota_soft, true);
@@ -367,6 +409,10 @@ int main(int argc, char **argv)
 		return 1;
 	d.base = event_base_new();
 	r = d.base ? start(&d) : -ENOMEM;
+	if (r == 0 && d.cfg.output_pid) {
+		printf("%d\n", (int)getpid());
+		fflush(stdout);
+	}
 	if (r == 0) {
 		detach_ready(d.detach);
 		(void)notify_manager("READY=1");

@@ -129,4 +129,24 @@ ok "... really" fails xenstore-exists /a
 [ ! -x $bin/xenstore-control ] || ok "--quota is heard" sh -c "$bin/xenstore-control quota | grep -q 'nodes.*77'"
 ok "a wrong --quota is one clear line" sh -c \
 	"XENSTORED_PATH=$dir/q/socket \"$build/xenstored/xenstored\" --quota bogus=1 2>&1 | grep -q \"'bogus' is not a quota\""
+kill $pid
+wait $pid
+start --fresh -E 71 -S 1999 -W 72 -t 7 -A 4 -M 1024 -Q nodes=73 -q memory=9 -D -P >"$dir/printed"
+ok "upstream's options for limits are taken" [ $? = 0 ]
+ok "-P prints the process id" is $pid cat "$dir/printed"
+limit() { $bin/xenstore-control "quota${3:-}" | grep -qE "^$1 *: *$2\$"; }
+if [ -x $bin/xenstore-control ]; then
+	for l in "nodes 73" "node-size 1999" "watches 72" "transactions 7" "node-permissions 4" "path-max 1024"; do
+		# shellcheck disable=SC2086 # two words
+		ok "... $l" limit $l
+	done
+	ok "... memory, soft" limit memory 9 -soft
+fi
+ok "a wrong limit is one clear line" sh -c \
+	"XENSTORED_PATH=$dir/q/socket \"$build/xenstored/xenstored\" -W many 2>&1 | grep -q \"'watches' is not a quota\""
+kill $pid
+wait $pid
+head -c 8192 /dev/urandom >"$dir/state"
+ok "-R ends at a damaged state and says so" sh -c \
+	"! \"$build/xenstored/xenstored\" -R 2>\"$dir/damaged\" && grep -q 'is damaged' \"$dir/damaged\" && [ -s \"$dir/state\" ]"
 echo "1..$n"
