@@ -11,9 +11,14 @@ static const struct jail_rule rules[] = {
 	{ SCMP_SYS(pwritev) },
 	{ SCMP_SYS(fdatasync) },
 	{ SCMP_SYS(fallocate) },
+	{ SCMP_SYS(io_uring_setup) },
+	{ SCMP_SYS(io_uring_enter) },
+	{ SCMP_SYS(io_uring_register) },
 	{ SCMP_SYS(ioctl), 1, ~0ull, BLKGETSIZE64 },
 	{ SCMP_SYS(ioctl), 1, ~0ull, BLKSSZGET },
 	{ SCMP_SYS(ioctl), 1, ~0ull, BLKPBSZGET },
+	{ SCMP_SYS(ioctl), 1, ~0ull, BLKDISCARD },
+	{ SCMP_SYS(ioctl), 1, ~0ull, BLKSECDISCARD },
 };
 
 static const struct child_needs needs = {
