@@ -88,16 +88,21 @@ static int enter_root(const struct jail_config *cfg, int got)
 
 /* ---- rights ---- */
 
+/* A new user namespace brings a full bounding set with it. */
+static int drop_bounding(void)
+{
+	for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+			return -errno;
+	return 0;
+}
+
 static int drop_rights(const struct jail_config *cfg, char *missing, size_t n)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct none[2] = { 0 };
-	int r = 0;
+	int r = drop_bounding(); /* needs CAP_SETPCAP, so it goes before the uid */
 
-	/* The bounding set needs CAP_SETPCAP, so it goes before the uid. */
-	for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
-			r = -errno;
 	if (r < 0)
 		return r;
 	r = privs_drop(cfg->uid, cfg->uid, (gid_t)-1);
@@ -107,6 +112,10 @@ static int drop_rights(const struct jail_config *cfg, char *missing, size_t n)
 	 * It comes with all capabilities in itself, so they are dropped after. */
 	if (unshare(CLONE_NEWUSER) < 0)
 		note(missing, n, "user");
+	else
+		r = drop_bounding();
+	if (r < 0)
+		return r;
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 ||
 	    syscall(SYS_capset, &head, none) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
