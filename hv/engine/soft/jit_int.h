@@ -50,10 +50,10 @@ static inline uint64_t jc_none(unsigned slot)
 	return slot ^ 4;
 }
 
+/* Reads and writes have a half each, so that a copy's two sides don't meet. */
 struct jtlb_entry {
-	uint64_t tag_r, tag_w; /* page address, or jtlb_none() */
-	uint64_t host;	       /* of the page's first byte */
-	uint64_t pad;
+	uint64_t tag_r, host_r; /* page address, or jtlb_none(); host's of its first byte */
+	uint64_t tag_w, host_w;
 };
 
 /* Slots filled with translations that a CR3 write drops. */

@@ -43,14 +43,13 @@ unsigned jit_fill(struct jit *j, uint64_t va, uint32_t info)
 	if (e->tag != page || (va & 0xfff) + size > 4096)
 		return 0;
 	d = &j->tlb[c->tm][jtlb_index(va)];
-	if (d->host != page + e->add || (d->tag_r != page && d->tag_w != page)) {
-		d->tag_r = d->tag_w = jtlb_none(jtlb_index(va));
-		d->host = page + e->add;
-	}
-	if (acc == ACC_WRITE)
+	if (acc == ACC_WRITE) {
 		d->tag_w = page;
-	else
+		d->host_w = page + e->add;
+	} else {
 		d->tag_r = page;
+		d->host_r = page + e->add;
+	}
 	if (c->tlb->side[c->tm][acc][ei].shift > 12)
 		j->large[large_word(va)] |= large_bit(va);
 	if (!c->tlb->side[c->tm][acc][ei].global)

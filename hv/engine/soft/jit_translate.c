@@ -214,6 +214,10 @@ static void emit_check(struct tr *t, unsigned k, unsigned size, bool write, unsi
 					    : offsetof(struct jtlb_entry, tag_r));
 	struct slow *s = &t->slow[t->nslow++];
 
+	_Static_assert(offsetof(struct jtlb_entry, host_r) == 8 &&
+			       offsetof(struct jtlb_entry, host_w) ==
+				       offsetof(struct jtlb_entry, tag_w) + 8,
+		       "the host address follows its tag");
 	flags_save(t);
 	*s = (struct slow){ .retry = e_exec(e, e_here(e)),
 			    .tag = tag,
@@ -225,8 +229,8 @@ static void emit_check(struct tr *t, unsigned k, unsigned size, bool write, unsi
 	e_op_sp_idx(e, 0x33, H_R10, H_R11, tag);
 	e_bytes(e, (uint8_t[]){ 0x49, 0x81, 0xfa }, 3); /* cmp r10, imm32 */
 	e_u32(e, 4096 - size);
-	s->at = e_jcc(e, 7, t->j->leave_mem); /* ja */
-	e_op_sp_idx(e, 0x03, H_R10, H_R11, tlb + (int32_t)offsetof(struct jtlb_entry, host));
+	s->at = e_jcc(e, 7, t->j->leave_mem);	     /* ja */
+	e_op_sp_idx(e, 0x03, H_R10, H_R11, tag + 8); /* host_r or host_w */
 	if (align > 1) {
 		s = &t->slow[t->nslow++];
 		*s = (struct slow){ .rip = t->rip[k] };
