@@ -12,68 +12,105 @@
 
 #include "daemons/sys.h"
 
+#define SECTOR 512u
+
 struct image {
 	int fd;
-	bool block_device;
+	bool writable, block_device, direct, discard, secure_discard;
 };
 
-static int check_kind(int fd, bool *ret_block)
+/* One sector into a buffer at an odd sector: the least aligned that comes. */
+static bool direct_works(int fd)
 {
-	struct stat st;
-	int fl;
+	uint8_t *buf = aligned_alloc(4096, 8192);
+	bool ok = buf && pread(fd, buf + SECTOR, SECTOR, SECTOR) >= 0;
 
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-		return -EINVAL;
-	fl = fcntl(fd, F_GETFL);
+	free(buf);
+	return ok;
+}
+
+static int set_direct(struct image *img)
+{
+	int fl = fcntl(img->fd, F_GETFL);
+
 	if (fl < 0)
 		return -errno;
 	fl &= ~O_NONBLOCK;
-	if (S_ISBLK(st.st_mode))
-		fl |= O_DIRECT;
-	if (fcntl(fd, F_SETFL, fl) < 0)
+	img->direct = fcntl(img->fd, F_SETFL, fl | O_DIRECT) == 0 &&
+		      (img->block_device || direct_works(img->fd));
+	if (!img->direct && fcntl(img->fd, F_SETFL, fl & ~O_DIRECT) < 0)
 		return -errno;
-	*ret_block = S_ISBLK(st.st_mode);
+	return 0;
+}
+
+/* Asking for nothing tells whether it is known. */
+static bool ioctl_known(int fd, unsigned long what)
+{
+	uint64_t none[2] = { 0, 0 };
+
+	return ioctl(fd, what, none) == 0 || errno == EINVAL;
+}
+
+static void probe_discard(struct image *img, off_t size)
+{
+	if (!img->writable)
+		return;
+	if (img->block_device) {
+		img->discard = ioctl_known(img->fd, BLKDISCARD);
+		img->secure_discard = ioctl_known(img->fd, BLKSECDISCARD);
+	} else { /* past the end there is nothing to lose */
+		img->discard = fallocate(img->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, size,
+					 4096) == 0;
+	}
+}
+
+int image_from_fd(int fd, struct image **ret)
+{
+	struct image *img = sys_zalloc(sizeof(*img));
+	int r = img ? 0 : -ENOMEM, fl = fcntl(fd, F_GETFL);
+	struct stat st;
+
+	if (r == 0 && (fl < 0 || fstat(fd, &st) < 0))
+		r = -errno;
+	if (r == 0 && !S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		r = -EINVAL;
+	if (r == 0) {
+		*img = (struct image){ .fd = fd,
+				       .writable = (fl & O_ACCMODE) == O_RDWR,
+				       .block_device = S_ISBLK(st.st_mode) };
+		r = set_direct(img);
+	}
+	if (r < 0) {
+		free(img);
+		close(fd);
+		return r;
+	}
+	probe_discard(img, st.st_size);
+	*ret = img;
 	return 0;
 }
 
 int image_open_fd(const char *path, bool writable)
 {
-	bool block;
-	int fd, r;
+	struct stat st;
+	int fd, r = 0;
 
 	/* O_NONBLOCK: a FIFO must not hang us before we see what it is. */
 	fd = sys_open(path, (writable ? O_RDWR : O_RDONLY) | O_NONBLOCK | O_NOCTTY, 0);
 	if (fd < 0)
 		return fd;
-	r = check_kind(fd, &block);
+	if (fstat(fd, &st) < 0)
+		r = -errno;
+	else if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		r = -EINVAL;
 	/* Two writers corrupt a guest's disk silently. */
-	if (r == 0 && flock(fd, (writable ? LOCK_EX : LOCK_SH) | LOCK_NB) < 0)
+	else if (flock(fd, (writable ? LOCK_EX : LOCK_SH) | LOCK_NB) < 0)
 		r = -errno;
 	if (r < 0) {
 		close(fd);
 		return r;
 	}
 	return fd;
-}
-
-int image_from_fd(int fd, struct image **ret)
-{
-	struct image *img = sys_zalloc(sizeof(*img));
-	struct stat st;
-	int r = img ? 0 : -ENOMEM;
-
-	if (r == 0 && fstat(fd, &st) < 0)
-		r = -errno;
-	if (r < 0) {
-		free(img);
-		close(fd);
-		return r;
-	}
-	*img = (struct image){ fd, S_ISBLK(st.st_mode) };
-	*ret = img;
-	return 0;
 }
 
 int image_open(const char *path, bool writable, struct image **ret)
@@ -91,11 +128,19 @@ struct image *image_free(struct image *img)
 	return NULL;
 }
 
+int image_fd(const struct image *img)
+{
+	return img->fd;
+}
+
 int image_info(const struct image *img, struct image_info *ret)
 {
-	struct image_info i = { .sector_size = 512,
-				.physical_size = 512,
-				.block_device = img->block_device };
+	struct image_info i = { .sector_size = SECTOR,
+				.physical_size = SECTOR,
+				.block_device = img->block_device,
+				.discard = img->discard,
+				.secure_discard = img->secure_discard,
+				.direct = img->direct };
 	unsigned phys = 0;
 	struct stat st;
 	int logical = 0;
@@ -104,7 +149,6 @@ int image_info(const struct image *img, struct image_info *ret)
 		return -errno;
 	if (!img->block_device) {
 		i.bytes = (uint64_t)st.st_size;
-		i.discard = true;
 	} else {
 		if (ioctl(img->fd, BLKGETSIZE64, &i.bytes) < 0 ||
 		    ioctl(img->fd, BLKSSZGET, &logical) < 0 ||
@@ -148,28 +192,35 @@ static int all(rw_fn *fn, int fd, struct iovec *iov, int n, uint64_t off)
 	return 0;
 }
 
-int image_read(struct image *img, struct iovec *iov, int n, uint64_t off)
+static int discard(struct image *img, bool secure, uint64_t off, uint64_t len)
 {
-	return all(preadv, img->fd, iov, n, off);
-}
-
-int image_write(struct image *img, struct iovec *iov, int n, uint64_t off)
-{
-	return all(pwritev, img->fd, iov, n, off);
-}
-
-int image_flush(struct image *img)
-{
-	return fdatasync(img->fd) < 0 ? -errno : 0;
-}
-
-int image_discard(struct image *img, uint64_t off, uint64_t len)
-{
+	uint64_t range[2] = { off, len };
 	int r;
 
 	do {
-		r = fallocate(img->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off,
-			      (off_t)len);
+		if (img->block_device)
+			r = ioctl(img->fd, secure ? BLKSECDISCARD : BLKDISCARD, range);
+		else
+			r = fallocate(img->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				      (off_t)off, (off_t)len);
 	} while (r < 0 && errno == EINTR);
 	return r < 0 ? -errno : 0;
+}
+
+int image_do(struct image *img, enum io_kind kind, struct iovec *iov, int n, uint64_t off,
+	     uint64_t len)
+{
+	switch (kind) {
+	case IO_READ: return all(preadv, img->fd, iov, n, off);
+	case IO_WRITE: return all(pwritev, img->fd, iov, n, off);
+	case IO_FLUSH: return fdatasync(img->fd) < 0 ? -errno : 0;
+	case IO_DISCARD: return discard(img, false, off, len);
+	case IO_SECURE_DISCARD: return discard(img, true, off, len);
+	}
+	return -EOPNOTSUPP;
+}
+
+bool image_by_thread(const struct image *img, enum io_kind kind)
+{
+	return img->block_device && (kind == IO_DISCARD || kind == IO_SECURE_DISCARD);
 }

@@ -44,6 +44,7 @@ void request_parse(const uint8_t raw[RING_REQ_MAX], enum blk_abi abi, struct blk
 	ret->indirect = ret->op == BLK_INDIRECT;
 	ret->id = get64(raw + a->id);
 	ret->sector = get64(raw + a->sector);
+	ret->secure = false;
 	ret->nsect = 0;
 	ret->nseg = raw[1];
 	ret->indirect_gref = 0;
@@ -52,8 +53,7 @@ void request_parse(const uint8_t raw[RING_REQ_MAX], enum blk_abi abi, struct blk
 		ret->nseg = (uint32_t)raw[2] | (uint32_t)raw[3] << 8;
 		ret->indirect_gref = get32(raw + a->grefs);
 	} else if (ret->op == BLK_DISCARD) {
-		/* raw[1] is the flag for a secure discard.  It is not offered, and
-		 * without it the flag means a plain one. */
+		ret->secure = raw[1] & 1;
 		ret->nseg = 0;
 		ret->nsect = get64(raw + a->nr_sectors);
 	} else if (ret->nseg <= BLK_SEGS_DIRECT) {
@@ -106,8 +106,10 @@ enum blk_status request_judge(struct blk_req *q, const struct blk_geom *g)
 
 	if (st != BLK_OKAY)
 		return st;
-	if (q->op == BLK_DISCARD)
+	if (q->op == BLK_DISCARD) {
+		q->secure &= g->secure_discard; /* not offered: the flag means nothing */
 		return q->nsect && in_device(q, g) ? BLK_OKAY : BLK_ERROR;
+	}
 	q->nsect = 0;
 	for (uint32_t i = 0; i < q->nseg; i++) {
 		const struct blk_seg *s = &q->seg[i];

@@ -32,20 +32,22 @@ struct blk_seg {
 struct blk_req {
 	uint8_t op;    /* of an indirect request: the inner one; what the response names */
 	bool indirect; /* segments are in the page of indirect_gref */
+	bool secure;   /* of a discard */
 	uint64_t id, sector;
 	uint64_t nsect; /* of the segments, or of the discard; set by request_judge */
 	uint32_t nseg;
 	uint32_t indirect_gref;
-	struct blk_seg seg[BLK_SEGS_INDIRECT];
+	struct blk_seg *seg; /* borrowed room: BLK_SEGS_DIRECT, or nseg of an indirect one */
 };
 
 struct blk_geom {
 	uint64_t sectors; /* in BLK_SECTOR */
 	uint32_t sector_size;
-	bool readonly, discard;
+	bool readonly, discard, secure_discard;
 };
 
-/* Numbers only; segments of an indirect request come with request_segments. */
+/* Numbers only; segments of an indirect request come with request_segments.
+ * ret->seg is the caller's. */
 void request_parse(const uint8_t raw[RING_REQ_MAX], enum blk_abi abi, struct blk_req *ret);
 /* What can be said without the indirect page: BLK_OKAY to go on. */
 enum blk_status request_precheck(const struct blk_req *q, const struct blk_geom *g);

@@ -1,8 +1,11 @@
-/* backends/block/ring.c - indices and slots of the shared page.
+/* backends/block/ring.c - indices and slots of the shared pages.
  *
- * Order of a turn: read req_prod (acquire), copy the request, do it, write the
- * response, publish rsp_prod (release), look at rsp_event after a full barrier.
+ * Order of a turn: read req_prod (acquire), copy requests, do them, write
+ * responses, publish rsp_prod (release), look at rsp_event after a full barrier.
  * Before sleeping: set req_event, full barrier, look at req_prod once more.
+ *
+ * The pages of a larger ring need not be neighbours here, and a slot may lie
+ * across two of them; every word lies within one.
  */
 #include "backends/block/ring.h"
 
@@ -11,6 +14,8 @@
 
 enum { REQ_PROD = 0, REQ_EVENT = 4, RSP_PROD = 8, RSP_EVENT = 12, SLOTS_AT = 64 };
 
+#define PAGE_BYTES 4096u
+
 static const struct {
 	unsigned slot, rsp_size;
 } layout[] = {
@@ -18,21 +23,37 @@ static const struct {
 	[BLK_ABI_32] = { 108, 12 },
 };
 
-static uint32_t *word(const struct blk_ring *r, unsigned at)
+static uint32_t *word(const struct blk_ring *r, uint32_t at)
 {
-	return (uint32_t *)(void *)(r->page + at);
+	return (uint32_t *)(void *)(r->page[at / PAGE_BYTES] + at % PAGE_BYTES);
 }
 
-static uint8_t *slot(const struct blk_ring *r, uint32_t index)
+static uint32_t slot_at(const struct blk_ring *r, uint32_t index)
 {
-	return r->page + SLOTS_AT + (index & (RING_SLOTS - 1)) * layout[r->abi].slot;
+	return SLOTS_AT + (index & (r->slots - 1)) * layout[r->abi].slot;
 }
 
-void ring_init(struct blk_ring *r, void *page, enum blk_abi abi, bool resume)
+uint32_t ring_slots(unsigned order)
 {
-	*r = (struct blk_ring){ .page = page, .abi = abi };
-	if (resume)
-		r->rsp_prod = r->req_cons = __atomic_load_n(word(r, RSP_PROD), __ATOMIC_ACQUIRE);
+	return 32u << order;
+}
+
+void ring_init(struct blk_ring *r, void *const *pages, unsigned order, enum blk_abi abi)
+{
+	*r = (struct blk_ring){ .abi = abi, .slots = ring_slots(order) };
+	for (unsigned i = 0; i < 1u << order; i++)
+		r->page[i] = pages[i];
+}
+
+uint32_t ring_published(const struct blk_ring *r)
+{
+	return __atomic_load_n(word(r, RSP_PROD), __ATOMIC_ACQUIRE);
+}
+
+void ring_resume(struct blk_ring *r, uint32_t rsp_prod, uint32_t taken)
+{
+	r->rsp_prod = r->rsp_next = rsp_prod;
+	r->req_cons = rsp_prod + taken;
 }
 
 void ring_copy(uint8_t *to, const void *from, unsigned n)
@@ -46,35 +67,44 @@ void ring_copy(uint8_t *to, const void *from, unsigned n)
 
 int ring_take(struct blk_ring *r, uint8_t raw[RING_REQ_MAX])
 {
-	uint32_t prod = __atomic_load_n(word(r, REQ_PROD), __ATOMIC_ACQUIRE);
+	uint32_t prod = __atomic_load_n(word(r, REQ_PROD), __ATOMIC_ACQUIRE), at;
 
-	if (r->halted || prod - r->rsp_prod > RING_SLOTS ||
+	if (r->halted || prod - r->rsp_prod > r->slots ||
 	    r->req_cons - r->rsp_prod > prod - r->rsp_prod) {
 		r->halted = true;
 		return -EPROTO;
 	}
 	if (prod == r->req_cons)
 		return 0;
+	at = slot_at(r, r->req_cons);
 	memset(raw, 0, RING_REQ_MAX);
-	ring_copy(raw, slot(r, r->req_cons), layout[r->abi].slot);
+	for (unsigned i = 0; i < layout[r->abi].slot; i += 4)
+		ring_copy(raw + i, word(r, at + i), 4);
 	r->req_cons++;
 	return 1;
 }
 
-bool ring_answer(struct blk_ring *r, uint64_t id, uint8_t op, int16_t status)
+void ring_put(struct blk_ring *r, uint64_t id, uint8_t op, int16_t status)
 {
-	uint32_t old = r->rsp_prod, now = old + 1, event;
-	uint8_t rsp[16] = { 0 }; /* padding too: nothing of ours leaks (XSA-216) */
+	uint32_t rsp[4] = { 0 }, at = slot_at(r, r->rsp_next);
 
+	/* The padding too: nothing of ours leaks (XSA-216). */
 	memcpy(rsp, &id, sizeof(id));
-	rsp[8] = op;
-	memcpy(rsp + 10, &status, sizeof(status));
-	memcpy(slot(r, old), rsp, layout[r->abi].rsp_size);
-	r->rsp_prod = now;
-	__atomic_store_n(word(r, RSP_PROD), now, __ATOMIC_RELEASE);
+	rsp[2] = (uint32_t)op | (uint32_t)(uint16_t)status << 16;
+	for (unsigned i = 0; i < layout[r->abi].rsp_size / 4; i++)
+		__atomic_store_n(word(r, at + i * 4), rsp[i], __ATOMIC_RELAXED);
+	r->rsp_next++;
+}
+
+bool ring_publish(struct blk_ring *r)
+{
+	uint32_t old = r->rsp_prod, event;
+
+	r->rsp_prod = r->rsp_next;
+	__atomic_store_n(word(r, RSP_PROD), r->rsp_prod, __ATOMIC_RELEASE);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	event = __atomic_load_n(word(r, RSP_EVENT), __ATOMIC_RELAXED);
-	return now - event < now - old;
+	return r->rsp_prod - event < r->rsp_prod - old;
 }
 
 bool ring_rest(struct blk_ring *r)

@@ -1,40 +1,57 @@
-/* backends/block/serve.h - requests of one ring, done one after the other against an
- * image: judged, grants mapped, bytes moved, grants let go, answered.
+/* backends/block/serve.h - requests of one ring, many at a time, against an image:
+ * judged, held back by limits, grants mapped, bytes moved, grants let go,
+ * answered.
  *
- * In order and one at a time on purpose: then the ring itself says what a
- * successor of a killed backend has to repeat.  Knows no XenStore and no
- * threads; vbd.c calls it from the device's own.
+ * With a journal responses go out as the I/O ends; without one in the order of
+ * the requests, for then the ring itself says what a successor of a killed
+ * backend has to repeat.  Knows no XenStore and no threads; vbdio.c calls it
+ * from the ring's own.
  */
 #ifndef BACKENDS_BLOCK_SERVE_H
 #define BACKENDS_BLOCK_SERVE_H
 
-#include <sys/uio.h>
-
-#include "backends/block/image.h"
+#include "backends/block/blkio.h"
+#include "backends/block/keep.h"
+#include "backends/block/limit.h"
 #include "backends/block/request.h"
-#include "backends/block/ring.h"
 #include "hv/client/hvc.h"
 
-struct serve_counts {
-	uint64_t rd_req, wr_req, f_req, ds_req, rd_sect, wr_sect, refused;
+/* Requests of more than BLK_SEGS_DIRECT pages in flight; others wait. */
+#define SERVE_LARGE 64u
+
+struct serve;
+struct serve_conf { /* all borrowed */
+	struct hvc_guest *guest;
+	struct blkio *io;
+	struct limit_group *limit; /* NULL: none */
+	struct journal *journal;   /* NULL: answers in order */
+	struct blk_ring ring;	   /* as ring_init left it */
+	uint32_t ring_ref, port;   /* what the journal is of */
+	struct blk_geom geom;
+	bool persistent;
+	bool resume; /* the ring was served by a predecessor */
 };
 
-struct serve {
-	struct blk_ring ring;
-	struct hvc_guest *guest; /* borrowed */
-	struct image *image;	 /* borrowed */
-	struct blk_geom geom;	 /* sectors: changed by others, see serve_resize */
-	struct serve_counts counts;
-	/* Of the request at hand. */
-	struct blk_req req;
-	struct iovec iov[BLK_SEGS_INDIRECT];
-	void *page[BLK_SEGS_INDIRECT];
+struct serve_turn {
+	bool busy;	  /* something was done: look again before waiting */
+	bool notify;	  /* the guest wants an event */
+	uint64_t wake_ns; /* look again then; UINT64_MAX: for nothing */
 };
 
-/* Does one request.  1, 0 for none, -EPROTO when the ring is halted.
- * *ret_notify: the guest wants an event for it. */
-int serve_one(struct serve *s, bool *ret_notify);
+/* -EPROTO: the journal can't be of this ring. */
+int serve_new(const struct serve_conf *c, uint64_t now_ns, struct serve **ret);
+/* Nothing may be in the blkio.  leave: for a successor to go on. */
+struct serve *serve_free(struct serve *s, bool leave);
+
+/* Answer what is done, take what is new (not when ending), start what may. */
+void serve_turn(struct serve *s, uint64_t now_ns, bool ending, struct serve_turn *ret);
+/* Before waiting.  True: there is something after all. */
+bool serve_rest(struct serve *s);
+unsigned serve_in_flight(const struct serve *s); /* in the blkio */
+bool serve_halted(const struct serve *s);
+
 /* From any thread: the next request is judged by the new size. */
 void serve_resize(struct serve *s, uint64_t sectors);
+void serve_stats(const struct serve *s, struct vbd_stats *sum); /* added to sum */
 
 #endif

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "backends/block/image.h"
 #include "backends/block/vbdio.h"
@@ -32,6 +33,11 @@ struct vbd {
 	struct image_info info;
 	struct blk_geom geom;
 	struct vbdio *io;
+	struct limits *all_limits;
+	struct limit_group *limit;
+	char limits[VBD_LIMITS_TEXT]; /* the node as last seen */
+	struct vbd_stats told;
+	unsigned ticks;
 	uint64_t give_up_ns;
 	bool failed; /* said so in the nodes; stays as it is */
 };
@@ -63,11 +69,19 @@ static void fail_image(struct vbd *v, const char *path, int r)
 		(void)log_warn(r, "vbd %u: hotplug-error", v->n.devid);
 }
 
+static unsigned queues_max(void)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return cpus < 1 ? 1 : cpus < (long)VBDIO_QUEUES ? (unsigned)cpus : VBDIO_QUEUES;
+}
+
 static int offer(struct vbd *v)
 {
 	struct node n[5] = { node("hotplug-status", "connected"),
 			     node("feature-max-indirect-segments", "%u", BLK_SEGS_INDIRECT),
-			     node("multi-queue-max-queues", "1"), node("max-ring-page-order", "0"),
+			     node("multi-queue-max-queues", "%u", queues_max()),
+			     node("max-ring-page-order", "%u", RING_ORDER_MAX),
 			     node("physical-device", "%x:%x", major(v->info.rdev),
 				  minor(v->info.rdev)) };
 
@@ -116,6 +130,7 @@ static int open_image(struct vbd *v, const char *params, const char *mode, const
 		.readonly = !writable,
 		.discard = v->info.discard && writable && !(discard && strcmp(discard, "0") == 0),
 	};
+	v->geom.secure_discard = v->geom.discard && v->info.secure_discard;
 	return 0;
 }
 
@@ -159,28 +174,55 @@ static int guest_abi(struct vbd *v, enum blk_abi *ret)
 	return r;
 }
 
+/* One queue's nodes in dir; *ret_what names the node of an error. */
+static int queue_choice(struct vbd *v, const char *dir, struct vbdio_conf *c, unsigned n,
+			const char **ret_what)
+{
+	char name[48];
+	int r = 0;
+
+	*ret_what = "ring-ref";
+	for (unsigned i = 0; r == 0 && i < 1u << c->order; i++) {
+		snprintf(name, sizeof(name), "%sring-ref%u", dir, i);
+		r = devnode_u32(&v->n, name, &c->queue[n].ring_ref[i]);
+		if (r == -ENOENT && c->order == 0) {
+			snprintf(name, sizeof(name), "%sring-ref", dir);
+			r = devnode_u32(&v->n, name, &c->queue[n].ring_ref[0]);
+		}
+	}
+	if (r < 0)
+		return r;
+	*ret_what = "event-channel";
+	snprintf(name, sizeof(name), "%sevent-channel", dir);
+	return devnode_u32(&v->n, name, &c->queue[n].port);
+}
+
 /* What the guest chose; *ret_what names the node of an error. */
 static int guest_choice(struct vbd *v, struct vbdio_conf *c, const char **ret_what)
 {
 	uint32_t order = 0, queues = 1;
+	char dir[24] = "";
 	int r;
 
 	*ret_what = "ring-page-order";
 	r = devnode_u32(&v->n, "ring-page-order", &order);
-	if ((r < 0 && r != -ENOENT) || order != 0)
+	if ((r < 0 && r != -ENOENT) || order > RING_ORDER_MAX)
 		return -EINVAL;
+	/* As many as any host may have offered: a predecessor may have run on
+	 * more processors. */
 	*ret_what = "multi-queue-num-queues";
 	r = devnode_u32(&v->n, "multi-queue-num-queues", &queues);
-	if ((r < 0 && r != -ENOENT) || queues != 1)
+	if ((r < 0 && r != -ENOENT) || queues < 1 ||
+	    queues > (c->resume ? VBDIO_QUEUES : queues_max()))
 		return -EINVAL;
-	*ret_what = "ring-ref";
-	r = devnode_u32(&v->n, "ring-ref", &c->ring_ref);
-	if (r == -ENOENT)
-		r = devnode_u32(&v->n, "ring-ref0", &c->ring_ref);
-	if (r < 0)
-		return r;
-	*ret_what = "event-channel";
-	r = devnode_u32(&v->n, "event-channel", &c->port);
+	c->order = order;
+	c->queues = queues;
+	r = 0;
+	for (unsigned i = 0; r == 0 && i < queues; i++) {
+		if (queues > 1)
+			snprintf(dir, sizeof(dir), "queue-%u/", i);
+		r = queue_choice(v, dir, c, i, ret_what);
+	}
 	if (r < 0)
 		return r;
 	*ret_what = "protocol";
@@ -193,20 +235,21 @@ static int publish_disk(struct vbd *v)
 {
 	char *type = devnode_read(&v->n, v->n.back, "device-type");
 	unsigned info = (v->geom.readonly ? 4u : 0) | (type && strcmp(type, "cdrom") == 0 ? 1u : 0);
-	struct node n[9] = {
+	struct node n[10] = {
 		node("sectors", "%llu", (unsigned long long)v->geom.sectors),
 		node("info", "%u", info),
 		node("sector-size", "%u", v->geom.sector_size),
 		node("physical-sector-size", "%u", v->info.physical_size),
 		node("feature-flush-cache", "1"),
+		node("feature-barrier", "1"),
 		node("state", "%d", XB_CONNECTED),
 	};
-	size_t count = 6;
+	size_t count = 7;
 
 	if (v->geom.discard) {
 		n[count++] = node("feature-discard", "1");
 		n[count++] = node("discard-granularity", "%u", v->info.physical_size);
-		n[count++] = node("discard-secure", "0");
+		n[count++] = node("discard-secure", "%d", v->geom.secure_discard);
 	}
 	free(type);
 	return devnode_publish(&v->n, n, count);
@@ -214,12 +257,14 @@ static int publish_disk(struct vbd *v)
 
 static int join_ring(struct vbd *v, bool resume)
 {
-	struct vbdio_conf c = { .resume = resume, .geom = v->geom, .image = v->image };
+	struct vbdio_conf c = {
+		.resume = resume, .geom = v->geom, .image = v->image, .limit = v->limit
+	};
 	const char *what;
 	int r = guest_choice(v, &c, &what);
 
 	if (r == 0) {
-		snprintf(c.name, sizeof(c.name), "vbd%u", v->n.devid);
+		snprintf(c.name, sizeof(c.name), "vbd%u", v->n.devid % 100000000);
 		r = vbdio_start(v->host->hv, v->host->domid, &c, &v->io);
 	}
 	if (v->n.blind || r == -ENOTCONN || r == -ETIMEDOUT) {
@@ -247,13 +292,51 @@ static void connect_ring(struct vbd *v)
 		r = publish_disk(v);
 	if (r == 0) {
 		v->state = XB_CONNECTED;
-		log_info("vbd %u: connected, %llu sectors%s", v->n.devid,
-			 (unsigned long long)v->geom.sectors,
-			 v->geom.readonly ? ", read-only" : "");
+		log_info("vbd %u: connected, %llu sectors%s, %s, %s", v->n.devid,
+			 (unsigned long long)v->geom.sectors, v->geom.readonly ? ", read-only" : "",
+			 vbdio_engine(v->io),
+			 v->info.direct ? "direct" : "through the host's cache");
 	} else {
 		v->io = vbdio_stop(v->io, false);
 		set_state(v, XB_CLOSING); /* a guest that waits for us goes on without */
 	}
+}
+
+/* What can't be read leaves the limits as they are. */
+static void look_at_limits(struct vbd *v)
+{
+	char *s = devnode_read(&v->n, v->n.back, VBD_NODE_LIMITS), err[128];
+	const char *text = s ? s : "";
+	struct vbd_limits l;
+
+	if (!v->n.blind && strcmp(text, v->limits) != 0) {
+		snprintf(v->limits, sizeof(v->limits), "%s", text);
+		if (vbd_limits_parse(text, &l, err, sizeof(err)) < 0) {
+			(void)log_warn(0, "vbd %u: limits: %s", v->n.devid, err);
+		} else {
+			limit_set(v->limit, &l, clock_mono_ns());
+			log_info("vbd %u: limits: %s", v->n.devid, text[0] ? text : "none");
+			if (v->io)
+				vbdio_kick(v->io);
+		}
+	}
+	free(s);
+}
+
+static void tell_stats(struct vbd *v)
+{
+	char text[VBD_STATS_TEXT];
+	struct vbd_stats now;
+	struct node n;
+
+	if (!v->io || v->ticks++ % 2)
+		return;
+	vbdio_stats(v->io, &now);
+	if (memcmp(&now, &v->told, sizeof(now)) == 0)
+		return;
+	n = node(VBD_NODE_STATS, "%s", vbd_stats_format(&now, text));
+	if (devnode_publish(&v->n, &n, 1) == 0) /* else at the next tick */
+		v->told = now;
 }
 
 /* The first look at a device whose image is open. */
@@ -287,10 +370,12 @@ bool vbd_poll(struct vbd *v)
 			return true;
 		if (v->failed || !v->image)
 			return v->n.blind;
+		look_at_limits(v);
 		begin(v);
 		if (v->n.blind)
 			return true;
 	}
+	look_at_limits(v);
 	peer = devnode_state(&v->n, v->n.front);
 	st = devnode_online(&v->n) ? be_next(v->state, peer) : be_offline(v->state, peer);
 	if (v->n.blind)
@@ -312,6 +397,7 @@ void vbd_check_size(struct vbd *v)
 	uint64_t sectors;
 	struct node n[2];
 
+	tell_stats(v);
 	if (!v->io || image_info(v->image, &now) < 0)
 		return;
 	sectors = now.bytes / v->geom.sector_size * (v->geom.sector_size / BLK_SECTOR);
@@ -331,9 +417,14 @@ void vbd_check_size(struct vbd *v)
 int vbd_new(const struct dev_host *host, uint32_t devid, struct vbd **ret)
 {
 	struct vbd *v = sys_zalloc(sizeof(*v));
+	int r = v ? limits_new(&v->all_limits) : -ENOMEM;
 
-	if (!v)
-		return -ENOMEM;
+	if (r == 0)
+		r = limit_get(v->all_limits, "", &v->limit);
+	if (r < 0) {
+		vbd_free(v);
+		return r;
+	}
 	v->host = host;
 	v->give_up_ns = clock_mono_ns() + LOCK_WAIT_S * 1000000000ull;
 	devnode_init(&v->n, host->xs, "vbd", host->domid, devid);
@@ -347,6 +438,8 @@ struct vbd *vbd_free(struct vbd *v)
 	if (v) {
 		v->io = vbdio_stop(v->io, true);
 		v->image = image_free(v->image);
+		v->limit = limit_put(v->limit);
+		v->all_limits = limits_free(v->all_limits);
 	}
 	free(v);
 	return NULL;

@@ -97,8 +97,8 @@ static void what_is_no_disk_is_refused(void **state)
 
 static void bytes_come_back_and_the_end_is_an_error(void **state)
 {
-	char a[1024], b[512];
-	struct iovec w = { a, sizeof(a) }, r[2] = { { b, 100 }, { b + 100, 412 } };
+	static char a[1024] __attribute__((aligned(4096))), b[1024] __attribute__((aligned(4096)));
+	struct iovec w = { a, sizeof(a) }, r[2] = { { b, 512 }, { b + 512, 512 } };
 	struct iovec end = { a, sizeof(a) };
 	struct image_info info;
 	struct image *img;
@@ -108,11 +108,11 @@ static void bytes_come_back_and_the_end_is_an_error(void **state)
 	assert_int_equal(image_open(path, true, &img), 0);
 	assert_int_equal(image_info(img, &info), 0);
 	assert_true(info.bytes == 65536 && info.sector_size == 512 && !info.block_device);
-	assert_int_equal(image_write(img, &w, 1, 4096), 0);
-	assert_int_equal(image_flush(img), 0);
-	assert_int_equal(image_read(img, r, 2, 4096 + 512), 0);
-	assert_memory_equal(b, a + 512, 512);
-	assert_int_equal(image_read(img, &end, 1, 65536 - 512), -ENODATA);
+	assert_int_equal(image_do(img, IO_WRITE, &w, 1, 4096, 0), 0);
+	assert_int_equal(image_do(img, IO_FLUSH, NULL, 0, 0, 0), 0);
+	assert_int_equal(image_do(img, IO_READ, r, 2, 4096, 0), 0);
+	assert_memory_equal(b, a, 1024);
+	assert_int_equal(image_do(img, IO_READ, &end, 1, 65536 - 512, 0), -ENODATA);
 	image_free(img);
 }
 

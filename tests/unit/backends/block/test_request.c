@@ -17,7 +17,9 @@ static const struct blk_geom disk4k = { SECTORS, 4096, false, true };
 
 static struct blk_req req(uint8_t op, uint64_t sector, uint32_t nseg)
 {
-	struct blk_req q = { .op = op, .sector = sector, .nseg = nseg };
+	static struct blk_seg room[8][BLK_SEGS_INDIRECT];
+	static unsigned turn;
+	struct blk_req q = { .op = op, .sector = sector, .nseg = nseg, .seg = room[turn++ % 8] };
 
 	for (uint32_t i = 0; i < nseg && i < BLK_SEGS_INDIRECT; i++)
 		q.seg[i] = (struct blk_seg){ i, 0, 7 };
@@ -160,7 +162,8 @@ static void both_layouts_are_read(void **state)
 
 	for (int i = 0; i < 2; i++) {
 		uint8_t raw[RING_REQ_MAX] = { BLK_WRITE, 11 };
-		struct blk_req q;
+		struct blk_seg room[BLK_SEGS_DIRECT];
+		struct blk_req q = { .seg = room };
 
 		put(raw, t[i].id, 0x1122334455667788, 8);
 		put(raw, t[i].sector, 0x99aabbccdd, 8);
