@@ -28,6 +28,7 @@ static const char *const writes[] = {
 	"discard-alignment",
 	"discard-secure",
 	"sectors",
+	"stats",
 	"info",
 	"sector-size",
 	"physical-sector-size",
