@@ -9,9 +9,6 @@
 /* The images' bytes, and what a block device says of itself.  io_uring's operations
  * pass this filter by; what is left for them is an empty root without a network. */
 static const struct jail_rule rules[] = {
-	{ SCMP_SYS(io_uring_setup) },
-	{ SCMP_SYS(io_uring_enter) },
-	{ SCMP_SYS(io_uring_register) },
 	{ SCMP_SYS(preadv) },
 	{ SCMP_SYS(pread64) },
 	{ SCMP_SYS(pwritev) },
