@@ -27,9 +27,13 @@ static void tick(void *dev)
 	vif_tick(dev);
 }
 
+#define THREADS 130u /* a queue each, and the control thread */
+
 int main(int argc, char **argv)
 {
+	static const struct child_needs needs = { .threads = THREADS };
 	static const struct dev_ops ops = {
+		.needs = &needs,
 		.program = "netback",
 		.kind = "vif",
 		.open = open_vif,
