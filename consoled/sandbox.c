@@ -1,10 +1,9 @@
 /* consoled/sandbox.c - a seccomp list by purpose. */
 #include "consoled/sandbox.h"
 
-#include <errno.h>
 #include <seccomp.h>
-#include <sys/socket.h>
-#include <stddef.h>
+
+#include "daemons/sandbox.h"
 
 static const int allowed[] = {
 	/* descriptors and events */
@@ -89,20 +88,5 @@ static const int allowed[] = {
 
 int sandbox_enter(void)
 {
-	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-	int r = ctx ? 0 : -ENOMEM;
-
-	/* The log threads exist already. */
-	if (r == 0)
-		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
-	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]) && r == 0; i++)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed[i], 0);
-	if (r == 0)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-				     SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
-	if (r == 0)
-		r = seccomp_load(ctx);
-	if (ctx)
-		seccomp_release(ctx);
-	return r;
+	return sandbox_allow(allowed, sizeof(allowed) / sizeof(allowed[0]));
 }

@@ -27,13 +27,14 @@
 #include "daemons/privs.h"
 #include "xenstored/domain.h"
 #include "xenstored/lu.h"
+#include "xenstored/sandbox.h"
 #include "xenstored/server.h"
 #include "xenstored/sock.h"
 
 #define FDS_WANTED 70000u
 
 struct config {
-	bool no_fork, verbose, fresh, no_domain_init, no_recovery, output_pid;
+	bool no_fork, verbose, fresh, seccomp, no_domain_init, no_recovery, output_pid;
 	uint64_t live_update;
 	char *pid_file, *trace_file, *quota, *quota_soft, *user, *group, *state_dir;
 	char *entry_nb, *entry_size, *watch_nb, *transaction, *perm_nb, *path_max;
@@ -67,6 +68,7 @@ static const struct opt options[] = {
 	  "where the state is kept over restarts; default: the socket's folder" },
 	{ "live-update", 0, OPT_U64, "0", 0, INT32_MAX, O(live_update),
 	  "take over from this process's former program (it says where)" },
+	{ "seccomp", 0, OPT_BOOL, "yes", 0, 0, O(seccomp), "refuse system calls it does not need" },
 	{ "fresh", 0, OPT_BOOL, "no", 0, 0, O(fresh), "start with an empty store" },
 	{ 0 },
 };
@@ -339,6 +341,12 @@ static int start(struct daemon *d)
 		r = drop_privileges(d);
 	if (r == 0)
 		r = domains_restore(d->srv.domains);
+	if (r == 0 && d->cfg.seccomp) {
+		int e = sandbox_enter();
+
+		if (e < 0)
+			(void)log_warn(e, "no system call filter");
+	}
 	if (r == 0)
 		log_info("serving %s", sock);
 	return r;

@@ -105,8 +105,11 @@ lu() {
 	xenstore-write /lu/2 y
 	wait $w && is $'/lu\n/lu/1\n/lu/2' cat "$dir/watch2" && grep -q 'live update to' "$dir/log"
 }
+filtered() { grep -qx 'Seccomp:	2' "/proc/$pid/status" && grep -qx 'NoNewPrivs:	1' "/proc/$pid/status"; }
+ok "its system calls are filtered" filtered
 if [ -x $bin/xenstore-control ]; then
 	ok "a live update keeps clients, watches and the store" lu
+	ok "... and the filter" filtered
 fi
 ok "a second daemon on the same state ends with a clear line" sh -c \
 	"\"$build/xenstored/xenstored\" -N 2>&1 | grep -q 'another xenstored uses it'"
