@@ -1,6 +1,18 @@
 /* backends/net/netback.c - the network backend of one guest; each queue has a thread
  * of its own. */
+#include <linux/if_tun.h>
+#include <sys/ioctl.h>
+#include <seccomp.h>
+
 #include "backends/net/vif.h"
+
+/* Frames, and what a TAP is told. */
+static const struct jail_rule rules[] = {
+	{ SCMP_SYS(ioctl), 1, ~0ull, TUNSETQUEUE },
+	{ SCMP_SYS(ioctl), 1, ~0ull, TUNSETOFFLOAD },
+	{ SCMP_SYS(ioctl), 1, ~0ull, TUNSETCARRIER },
+	{ SCMP_SYS(ioctl), 1, ~0ull, TUNSETPERSIST },
+};
 
 static int open_vif(const struct dev_host *host, uint32_t devid, void **ret)
 {
@@ -31,7 +43,13 @@ static void tick(void *dev)
 
 int main(int argc, char **argv)
 {
-	static const struct child_needs needs = { .threads = THREADS };
+	static const struct child_needs needs = {
+		.name = "netback",
+		.rules = rules,
+		.nrules = sizeof(rules) / sizeof(rules[0]),
+		.threads = THREADS,
+		.data_max = 1ull << 30,
+	};
 	static const struct dev_ops ops = {
 		.needs = &needs,
 		.program = "netback",

@@ -1,73 +1,24 @@
-/* backends/net/netport.c - /dev/net/tun. */
+/* backends/net/netport.c - what a jailed backend does with its TAP. */
 #include "backends/net/netport.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include "daemons/sys.h"
-
-#define VNET_HDR_BYTES 10 /* struct virtio_net_hdr */
-
-static int open_queue(const char *name)
+int netport_take(const struct wardenc_dev *dev, struct netport *ret)
 {
-	struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE };
-	int size = VNET_HDR_BYTES, fd = sys_open("/dev/net/tun", O_RDWR | O_NONBLOCK, 0), r = 0;
+	struct netport p = { .queues = (uint32_t)dev->nfds };
 
-	if (fd < 0)
-		return fd;
-	memcpy(ifr.ifr_name, name, strlen(name) + 1);
-	if (ioctl(fd, TUNSETIFF, &ifr) < 0 || ioctl(fd, TUNSETVNETHDRSZ, &size) < 0 ||
-	    ioctl(fd, TUNSETPERSIST, 1) < 0) {
-		r = -errno;
-		close(fd);
-	}
-	return r < 0 ? r : fd;
-}
-
-static int put_up(const char *name)
-{
-	struct ifreq ifr = { 0 };
-	int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), r = 0;
-
-	if (s < 0)
-		return -errno;
-	memcpy(ifr.ifr_name, name, strlen(name) + 1);
-	if (ioctl(s, SIOCGIFFLAGS, &ifr) < 0)
-		r = -errno;
-	ifr.ifr_flags |= IFF_UP;
-	if (r == 0 && ioctl(s, SIOCSIFFLAGS, &ifr) < 0)
-		r = -errno;
-	close(s);
-	return r;
-}
-
-int netport_open(uint16_t domid, uint32_t devid, uint32_t queues, struct netport *ret)
-{
-	struct netport p = { .queues = 0 };
-	int r = 0;
-
-	if (snprintf(p.name, sizeof(p.name), "vif%u.%u", domid, devid) >= (int)sizeof(p.name))
-		return -ENAMETOOLONG;
-	while (p.queues < queues && r == 0) {
-		r = open_queue(p.name);
-		if (r >= 0) {
-			p.fd[p.queues++] = r;
-			r = 0;
-		}
-	}
-	if (r == 0)
-		r = put_up(p.name);
-	if (r < 0) {
+	for (size_t i = 0; i < dev->nfds; i++)
+		p.fd[i] = dev->fds[i];
+	if (!dev->nfds || !dev->blob_len || dev->blob_len >= sizeof(p.name)) {
 		netport_close(&p, false);
-		return r;
+		return -EBADMSG;
 	}
+	memcpy(p.name, dev->blob, dev->blob_len);
 	*ret = p;
 	return 0;
 }

@@ -1,14 +1,17 @@
 /* backends/net/netport.h - the host's end of a network device: a TAP with a queue,
  * and a descriptor, for each queue a guest may have.
  *
- * The interface is vif<domid>.<devid>, with virtio headers of 10 bytes.  It is
- * persistent: a backend that is killed leaves it, and its bridge port, in place.
+ * netd makes it (tap.h), with virtio headers of 10 bytes and its queues detached.
+ * It is persistent: a backend that is killed leaves it, and its bridge port, in
+ * place.
  */
 #ifndef BACKENDS_NET_NETPORT_H
 #define BACKENDS_NET_NETPORT_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "backends/wardenc.h"
 
 #define NETPORT_QUEUES_MAX 8u
 
@@ -18,8 +21,9 @@ struct netport {
 	char name[16];
 };
 
-/* Make or find the interface, and put it up.  0, or a negative errno. */
-int netport_open(uint16_t domid, uint32_t devid, uint32_t queues, struct netport *ret);
+/* The descriptors that the warden gave, with the interface's name as blob; they are
+ * consumed.  -EBADMSG. */
+int netport_take(const struct wardenc_dev *dev, struct netport *ret);
 /* gone: the interface ends too.  Idempotent. */
 void netport_close(struct netport *p, bool gone);
 

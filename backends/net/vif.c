@@ -14,6 +14,7 @@
 
 #include "backends/devnode.h"
 #include "backends/net/vifio.h"
+#include "backends/wardenc.h"
 #include "daemons/log.h"
 #include "daemons/sys.h"
 
@@ -56,24 +57,22 @@ static int offer(struct vif *v)
 	return devnode_publish(&v->n, n, sizeof(n) / sizeof(n[0]));
 }
 
-static uint32_t queues_offered(void)
-{
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-
-	return cpus < 1 ? 1 : cpus > NETPORT_QUEUES_MAX ? NETPORT_QUEUES_MAX : (uint32_t)cpus;
-}
-
 static void prepare(struct vif *v)
 {
-	int r = netport_open(v->host->domid, v->n.devid, queues_offered(), &v->port);
+	struct wardenc_dev dev;
+	char err[WARDEN_TEXT_MAX] = "";
+	int r = wardenc_device(v->host->warden, v->n.devid, &dev, err, sizeof(err));
 
+	if (r == -ENOTCONN || r == -EAGAIN)
+		return; /* once more, soon */
+	if (r == 0)
+		r = netport_take(&dev, &v->port);
 	if (r < 0) {
-		struct node n[2] = { node("hotplug-error", "vif%u.%u: %s", v->host->domid,
-					  v->n.devid, strerror(-r)),
+		struct node n[2] = { node("hotplug-error", "%.200s", err[0] ? err : strerror(-r)),
 				     node("hotplug-status", "error") };
 
 		v->failed = true;
-		(void)log_err(0, "%s", n[0].val);
+		(void)log_err(0, "vif %u: %s", v->n.devid, n[0].val);
 		(void)devnode_publish(&v->n, n, 2); /* for people; the log has it */
 		return;
 	}
