@@ -192,7 +192,8 @@ def test_a_second_vcpu_comes_up_and_works(stack, ctx):
     stack.wait_log("pair", "GUEST-READY")
     assert re.search(r"Linux \S+, 2 vCPU", stack.log_text("pair")), stack.log_text("pair")[-400:]
     assert "GUEST-GLIBC ok" in stack.log_text("pair")
-    assert stack.dz("list", "pair").out.splitlines()[1].split()[3] == "2"
+    # What hvd knows of a guest may be a second old.
+    wait_until("two vCPUs", lambda: stack.dz("list", "pair").out.splitlines()[1].split()[3] == "2", 5)
     assert len(stack.dz("vcpu-list", "pair").out.splitlines()) == 3
     stack.dz("destroy", "pair")
 
